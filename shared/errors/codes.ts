@@ -1,0 +1,441 @@
+// Every code that a program of ztmesh can answer with: stable, public, never reused. The exit status is that of
+// ztctl for verbs that run no process of their own. docs/errors.md is held against this table by a test.
+
+export interface ErrorEntry {
+  readonly section: string
+  /** exit status of ztctl */
+  readonly exit: number
+  readonly summary: string
+  readonly remedy: string
+}
+
+const TABLE = {
+  // Usage and configuration
+  'ZT-400-USAGE': {
+    section: 'Usage and configuration',
+    exit: 2,
+    summary: 'the command line is not one that the program knows',
+    remedy: 'read `--help` of the verb',
+  },
+  'ZT-400-CONFIG': {
+    section: 'Usage and configuration',
+    exit: 2,
+    summary: 'a configuration file is missing, malformed or contradicts itself',
+    remedy: 'correct the named field; `--check-config` prints what is in force',
+  },
+  'ZT-409-EXISTS': {
+    section: 'Usage and configuration',
+    exit: 1,
+    summary: 'an output that would be created exists already',
+    remedy: 'move the old one away; nothing is ever overwritten',
+  },
+  // Messages
+  'ZT-400-MALFORMED': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'bytes that are not a message of the expected shape',
+    remedy: 'update the older of the two sides',
+  },
+  'ZT-400-KID': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'sealed to an encryption key that the receiver does not hold',
+    remedy: 'retry: the sender fetches the current key',
+  },
+  'ZT-401-SIG': {
+    section: 'Messages',
+    exit: 4,
+    summary: 'a signature does not verify over the received bytes',
+    remedy: 'none: the message was changed or is not from whom it says',
+  },
+  'ZT-408-STALE': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'the message or token is too old, too new or lives too long',
+    remedy: 'check both clocks, then retry',
+  },
+  'ZT-408-CLOCK': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'the local clock went back behind its own recorded past',
+    remedy: 'set the clock; the node refuses until time has caught up',
+  },
+  'ZT-409-REPLAY': {
+    section: 'Messages',
+    exit: 4,
+    summary: 'this message was seen before',
+    remedy: 'send a new command; a copy never runs twice',
+  },
+  'ZT-413-SIZE': { section: 'Messages', exit: 1, summary: 'input over its size limit', remedy: 'send less' },
+  'ZT-421-MISDIRECTED': {
+    section: 'Messages',
+    exit: 4,
+    summary: 'a message for another receiver, subject or reply address',
+    remedy: 'send it to the named receiver',
+  },
+  'ZT-422-SCHEMA': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'a field is missing, unknown or of the wrong type',
+    remedy: 'correct the named field',
+  },
+  'ZT-429-RATE': {
+    section: 'Messages',
+    exit: 1,
+    summary: 'too many requests from one sender',
+    remedy: 'slow down',
+  },
+  // Identity
+  'ZT-401-CERT': {
+    section: 'Identity',
+    exit: 6,
+    summary: 'a certificate chain that does not prove an identity of this mesh',
+    remedy: 'log in or join again; details.reason says which rule failed',
+  },
+  'ZT-401-EVIDENCE': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'the proof of what a machine or a person is does not hold',
+    remedy: 'join or log in again from the machine itself',
+  },
+  'ZT-401-LOGIN': {
+    section: 'Identity',
+    exit: 6,
+    summary: 'the login was refused',
+    remedy: "log in as a user that the hub's configuration names",
+  },
+  'ZT-401-SESSION': {
+    section: 'Identity',
+    exit: 6,
+    summary: 'there is no session, or it has expired',
+    remedy: 'run `ztctl login`',
+  },
+  'ZT-403-REVOKED': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'the identity is on the deny list',
+    remedy: 'ask an operator; a revoked name joins again with a new token only after it is allowed',
+  },
+  'ZT-422-CERT': {
+    section: 'Identity',
+    exit: 1,
+    summary: 'bytes that are not a certificate of the accepted form',
+    remedy: 'none: made by something else',
+  },
+  'ZT-422-CSR': {
+    section: 'Identity',
+    exit: 1,
+    summary: 'a certificate request that does not prove possession of a P-256 key',
+    remedy: 'make a new request',
+  },
+  'ZT-422-NAME': {
+    section: 'Identity',
+    exit: 2,
+    summary: 'a name that is not allowed',
+    remedy: 'use a-z, 0-9 and inner hyphens, at most 63 characters',
+  },
+  'ZT-422-SPIFFE-ID': {
+    section: 'Identity',
+    exit: 1,
+    summary: 'text that is not a SPIFFE ID of the accepted form',
+    remedy: 'see SPIFFE-ID §2',
+  },
+  // Joining
+  'ZT-401-NONCE': {
+    section: 'Joining',
+    exit: 1,
+    summary: 'the challenge is unknown, used or expired',
+    remedy: 'start again; a challenge lives 60 seconds',
+  },
+  'ZT-403-JOIN': {
+    section: 'Joining',
+    exit: 4,
+    summary: 'the join token is not for this node or this key',
+    remedy: 'make a token for this node: `ztctl node join-token NAME`',
+  },
+  'ZT-409-JOIN-SPENT': {
+    section: 'Joining',
+    exit: 4,
+    summary: 'the join token was used already',
+    remedy: 'make a new token',
+  },
+  'ZT-410-JOIN-EXPIRED': {
+    section: 'Joining',
+    exit: 4,
+    summary: 'the join token is past its ten minutes',
+    remedy: 'make a new token',
+  },
+  // Authority
+  'ZT-401-TOKEN': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'a capability token that does not hold',
+    remedy: 'ask the hub for a new one',
+  },
+  'ZT-403-HOLDER': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'a capability token used by somebody other than its holder',
+    remedy: 'none: tokens are bound to the key of their holder',
+  },
+  'ZT-403-CHAIN': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'a trust chain that this node cannot verify',
+    remedy: 'send no chain: this version accepts none',
+  },
+  'ZT-403-APPROVAL': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'approvals that this node cannot verify, or that are missing',
+    remedy: 'none in this version: approvals are refused, not ignored',
+  },
+  'ZT-403-POLICY': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'policy does not permit it',
+    remedy: '`ztctl can-i` says what would be permitted',
+  },
+  'ZT-409-CONSUMED': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'the capability token was used already',
+    remedy: 'ask the hub for a new one',
+  },
+  'ZT-409-IDENTIFIER': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'a second token was asked for the same process',
+    remedy: 'use a new process id',
+  },
+  'ZT-412-POLICY-STALE': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'decided under a policy older than the one in force',
+    remedy: 'retry',
+  },
+  'ZT-422-CMD': {
+    section: 'Authority',
+    exit: 4,
+    summary: 'the command is not the one that the token allows',
+    remedy: 'none: the command was changed after it was granted',
+  },
+  // Nodes and processes
+  'ZT-404-EXE': {
+    section: 'Nodes and processes',
+    exit: 127,
+    summary: 'the program does not exist on the node',
+    remedy: "name a program that the node has; the node's search path is in its configuration",
+  },
+  'ZT-403-EXE': {
+    section: 'Nodes and processes',
+    exit: 126,
+    summary: 'the program cannot be executed',
+    remedy: 'check its mode, and that it is a file',
+  },
+  'ZT-404-NODE': {
+    section: 'Nodes and processes',
+    exit: 3,
+    summary: 'no such node',
+    remedy: '`ztctl node ls` lists them',
+  },
+  'ZT-404-PROC': {
+    section: 'Nodes and processes',
+    exit: 3,
+    summary: 'no such process on that node',
+    remedy: '`ztctl ps -a` lists them',
+  },
+  'ZT-412-FACT': {
+    section: 'Nodes and processes',
+    exit: 4,
+    summary: 'the node itself does not allow it: program, user, folder or capability',
+    remedy: 'details.fact says which',
+  },
+  'ZT-500-SPAWN': {
+    section: 'Nodes and processes',
+    exit: 125,
+    summary: 'the process could not be started',
+    remedy: "read the node agent's log; the token stays consumed",
+  },
+  'ZT-503-NODE': {
+    section: 'Nodes and processes',
+    exit: 7,
+    summary: 'the node does not answer',
+    remedy: 'check that the node agent runs and reaches the hub',
+  },
+  'ZT-503-SANDBOX': {
+    section: 'Nodes and processes',
+    exit: 125,
+    summary: 'the sandbox cannot be made on this machine',
+    remedy: '`ztctl doctor` names what is missing; nothing runs without a sandbox',
+  },
+  'ZT-504-OUTCOME-UNKNOWN': {
+    section: 'Nodes and processes',
+    exit: 255,
+    summary: 'the command was sent and its outcome is not known',
+    remedy: '`ztctl ps -a` on the node shows it; it never runs twice',
+  },
+  'ZT-504-TIMEOUT': {
+    section: 'Nodes and processes',
+    exit: 124,
+    summary: 'no answer in the time given',
+    remedy: 'retry, or give a longer --timeout',
+  },
+  // Hub
+  'ZT-500-INTERNAL': {
+    section: 'Hub',
+    exit: 1,
+    summary: 'a fault in ztmesh itself',
+    remedy: 'report it with the request id; the log has the details',
+  },
+  'ZT-503-HUB': {
+    section: 'Hub',
+    exit: 7,
+    summary: 'the hub does not answer',
+    remedy: 'check that the hub runs: `ztctl doctor`',
+  },
+  'ZT-503-LADDER': {
+    section: 'Hub',
+    exit: 1,
+    summary: 'the hub has no intermediate for this moment',
+    remedy: 'run a ladder ceremony; the hub issues nothing without one',
+  },
+  'ZT-503-NATS': {
+    section: 'Hub',
+    exit: 7,
+    summary: 'the message broker does not answer',
+    remedy: 'check that nats-server runs; the hub restarts its own',
+  },
+  'ZT-503-STORE': {
+    section: 'Hub',
+    exit: 1,
+    summary: "the hub's store cannot be read or written",
+    remedy: 'check the disk; the hub refuses until it can write',
+  },
+  // Keys and ceremonies
+  'ZT-404-KEY': {
+    section: 'Keys and ceremonies',
+    exit: 1,
+    summary: 'no key of that label',
+    remedy: 'check the label and the token',
+  },
+  'ZT-409-LABEL': {
+    section: 'Keys and ceremonies',
+    exit: 1,
+    summary: 'a key of that label exists',
+    remedy: 'use a new label; keys are never replaced',
+  },
+  'ZT-412-KEY-ATTRIBUTE': {
+    section: 'Keys and ceremonies',
+    exit: 1,
+    summary: 'the key store does not protect the key as it must',
+    remedy: 'do not use this module: the key could be taken out',
+  },
+  'ZT-412-LINT': {
+    section: 'Keys and ceremonies',
+    exit: 1,
+    summary: 'a certificate broke a rule of its profile, and was not signed',
+    remedy: 'correct the ceremony file; details.rule names the rule',
+  },
+  'ZT-500-KEYSTORE': {
+    section: 'Keys and ceremonies',
+    exit: 1,
+    summary: 'the key store failed',
+    remedy: 'see the cause; check token label, PIN file and module',
+  },
+  'ZT-401-BUNDLE': {
+    section: 'Keys and ceremonies',
+    exit: 9,
+    summary: 'a trust bundle that no trusted root signed, or an older one than is held',
+    remedy: 'fetch the bundle again; pin the right root',
+  },
+  'ZT-422-CEREMONY': {
+    section: 'Keys and ceremonies',
+    exit: 2,
+    summary: 'a ceremony file, request or response that breaks its rules',
+    remedy: 'correct the named field',
+  },
+  // Evidence
+  'ZT-503-AUDIT': {
+    section: 'Evidence',
+    exit: 125,
+    summary: 'the audit row could not be written, so the action did not happen',
+    remedy: 'free the disk of the node or the hub',
+  },
+  'ZT-503-ANCHOR': {
+    section: 'Evidence',
+    exit: 7,
+    summary: "the node's log is not anchored in the hub freshly enough",
+    remedy: "wait for the next anchor; check the node's link to the hub",
+  },
+  'ZT-490-ROW': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'a row is not what it was',
+    remedy: 'details.seq names the row',
+  },
+  'ZT-490-CHAIN': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'rows are missing, moved or inserted',
+    remedy: 'details.seq names the first bad row',
+  },
+  'ZT-490-TRUNCATED': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'the log is shorter than a signed or anchored head says',
+    remedy: 'keep both files: they are the evidence',
+  },
+  'ZT-490-FORK': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'two signed heads of one log contradict each other',
+    remedy: 'keep both notes: they are the evidence',
+  },
+  'ZT-490-TIME': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'rows claim times in an impossible order',
+    remedy: "compare with the anchors' times",
+  },
+  'ZT-490-SIGNATURE': {
+    section: 'Evidence',
+    exit: 9,
+    summary: "a signed head does not verify under the log's key",
+    remedy: 'check which key the log was registered with',
+  },
+  'ZT-490-PROOF': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'an inclusion or consistency proof does not hold',
+    remedy: 'ask for the proof again; then keep it: it is evidence',
+  },
+  'ZT-490-ANCHOR': {
+    section: 'Evidence',
+    exit: 9,
+    summary: "a head of the node's log is not in the hub's log as it should be",
+    remedy: 'compare both logs with `ztctl audit verify`',
+  },
+  'ZT-490-UNVERIFIABLE': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'the check could not run, which counts as failed',
+    remedy: 'make the named input readable',
+  },
+  'ZT-422-NOTE': {
+    section: 'Evidence',
+    exit: 9,
+    summary: 'text that is not a signed note of the C2SP form',
+    remedy: 'none: made by something else',
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof TABLE
+
+export const ERROR_CODES: ReadonlyMap<ErrorCode, ErrorEntry> = new Map(
+  Object.entries(TABLE) as [ErrorCode, ErrorEntry][],
+)
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(TABLE, text)
+}
