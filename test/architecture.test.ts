@@ -1,39 +1,56 @@
+// The parts meet only where the design lets them: who may import whom, and what has no I/O.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, posix, sep } from 'node:path'
 import test from 'node:test'
+import { importsOf, isOwn, sourceFiles } from './support/sources.ts'
 
 // What each area may import besides itself, as path prefixes from the root.
-// hub and node-agent meet only on the wire, so neither may name the other.
+// hub and node-agent meet only on the wire, so neither may name the other; nothing online reaches the ceremony.
 const ALLOWED: Record<string, readonly string[]> = {
   shared: [],
   pki: ['shared/'],
-  hub: ['shared/', 'pki/issuance/'],
+  hub: ['shared/', 'pki/issuance/', 'pki/keystore/'],
   'node-agent': ['shared/'],
   'ops/ztctl': ['shared/'],
-}
-const ROOT = join(import.meta.dirname, '..')
-const SPECIFIER = /\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g
-
-function target(file: string, specifier: string): string | undefined {
-  if (specifier.startsWith('#')) return specifier.slice(1)
-  if (specifier.startsWith('.')) return posix.join(posix.dirname(file), specifier)
-  return undefined // a package or node: built-in
 }
 
 for (const [area, allowed] of Object.entries(ALLOWED)) {
   test(`${area} imports only ${['itself', ...allowed].join(', ')}`, () => {
-    for (const entry of readdirSync(join(ROOT, area), { recursive: true, encoding: 'utf8' })) {
-      if (!entry.endsWith('.ts')) continue
-      const file = `${area}/${entry.split(sep).join('/')}`
-      for (const match of readFileSync(join(ROOT, file), 'utf8').matchAll(SPECIFIER)) {
-        const to = target(file, match[1] ?? match[2] ?? '')
-        if (to === undefined || to.startsWith(`${area}/`)) continue
+    for (const file of sourceFiles(area)) {
+      for (const to of importsOf(file)) {
+        if (!isOwn(to) || to.startsWith(`${area}/`)) continue
         assert.ok(
           allowed.some((prefix) => to.startsWith(prefix)),
-          `${file} imports ${to}`,
+          `${file.path} imports ${to}`,
         )
       }
     }
   })
 }
+
+test('only the ceremony itself imports pki/ceremony', () => {
+  for (const file of sourceFiles('pki')) {
+    if (file.path.startsWith('pki/ceremony/')) continue
+    for (const to of importsOf(file)) assert.ok(!to.startsWith('pki/ceremony/'), `${file.path} imports ${to}`)
+  }
+})
+
+const IO = /^node:(?:fs|net|tls|http|https|child_process|sqlite|os|dgram|worker_threads)\b/
+const AMBIENT = /\bDate\.now\(|\bprocess\.(?:env|argv|stdout|stderr)\b/
+
+test('shared is pure outside shared/host: no I/O, no clock, no environment', () => {
+  for (const file of sourceFiles('shared')) {
+    if (file.path.startsWith('shared/host/')) continue
+    for (const to of importsOf(file)) {
+      assert.doesNotMatch(to, IO, `${file.path} imports ${to}`)
+      assert.ok(!to.startsWith('shared/host/'), `${file.path} imports ${to}`)
+    }
+    assert.doesNotMatch(file.text, AMBIENT, `${file.path} reads a clock or the environment`)
+  }
+})
+
+test('no file hands a string to a shell', () => {
+  for (const area of ['shared', 'pki', 'hub', 'node-agent', 'ops']) {
+    for (const file of sourceFiles(area))
+      assert.doesNotMatch(file.text, /shell:\s*true|\bexecSync\(/, file.path)
+  }
+})
