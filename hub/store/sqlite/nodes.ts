@@ -1,0 +1,213 @@
+// Join tokens and the nodes that they register. Both are here because redeeming one registers the other in a single
+// transaction: a token that is spent without a device, or a device without a spent token, cannot exist.
+import { ZtError } from '#shared/errors/error.ts'
+import type {
+  AnchoredHead,
+  Attestation,
+  Equivocation,
+  JoinToken,
+  JoinTokenStore,
+  NodeRecord,
+  NodeStore,
+  Redemption,
+  RedemptionOutcome,
+} from '../store.ts'
+import type { Database, Row } from './database.ts'
+
+const refused = (reason: Extract<RedemptionOutcome, { kind: 'refused' }>['reason']): RedemptionOutcome => ({
+  kind: 'refused',
+  reason,
+})
+
+const sameBytes = (a: unknown, b: Uint8Array): boolean =>
+  a instanceof Uint8Array && Buffer.compare(a, b) === 0
+
+export class SqliteJoinTokens implements JoinTokenStore {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  add(token: JoinToken): Promise<void> {
+    return this.#db.write(() => {
+      this.#db.run(
+        'INSERT INTO join_tokens (hash, node, replaces, created_by, expires) VALUES (?, ?, ?, ?, ?)',
+        token.hash,
+        token.node,
+        token.replace ? 1 : 0,
+        token.createdBy,
+        token.expires,
+      )
+    })
+  }
+
+  redeem(redemption: Redemption): Promise<RedemptionOutcome> {
+    return this.#db.write(() => this.#redeem(redemption))
+  }
+
+  #redeem(redemption: Redemption): RedemptionOutcome {
+    const token = this.#db.get('SELECT * FROM join_tokens WHERE hash = ?', redemption.hash)
+    if (token === undefined || token['node'] !== redemption.node) return refused('unknown')
+    if (Number(token['expires']) <= redemption.now) return refused('expired')
+    const node = this.#db.get('SELECT device, revoked_at FROM nodes WHERE name = ?', redemption.node)
+    if (node !== undefined && node['revoked_at'] !== null) return refused('revoked')
+    if (token['device'] !== null) return this.#repeat(token, node, redemption)
+    const held = node !== undefined && node['device'] !== null
+    const taken = held && !sameBytes(node['device'], redemption.device)
+    if (taken && token['replaces'] !== 1) return refused('taken')
+    this.#db.run('UPDATE join_tokens SET device = ? WHERE hash = ?', redemption.device, redemption.hash)
+    this.#register(redemption)
+    return { kind: 'joined', replaced: node !== undefined }
+  }
+
+  // Only the device that won may ask again, and only while the name is still its own.
+  #repeat(token: Row, node: Row | undefined, redemption: Redemption): RedemptionOutcome {
+    const own =
+      sameBytes(token['device'], redemption.device) && sameBytes(node?.['device'], redemption.device)
+    return own ? { kind: 'repeated' } : refused('spent')
+  }
+
+  // A machine that takes a name over starts a history of its own; fence goes on counting, so that no token for the
+  // machine before it can fit.
+  #register({ node, device, now }: Redemption): void {
+    this.#db.run(
+      `INSERT INTO nodes (name, device, lvl, boot, fence, joined_at, last_seen) VALUES (?, ?, 0, '', 0, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET device = excluded.device, lvl = 0, boot = '', log_origin = NULL,
+         log_vkey = NULL, enc_key = NULL, joined_at = excluded.joined_at, last_seen = excluded.last_seen,
+         anchor_size = NULL, anchor_root = NULL, anchor_note = NULL, anchor_at = NULL, distrusted_at = NULL`,
+      node,
+      device,
+      now,
+      now,
+    )
+  }
+}
+
+const optional = <T>(value: unknown, as: (value: unknown) => T): T | undefined =>
+  value === null || value === undefined ? undefined : as(value)
+
+function nodeOf(row: Row): NodeRecord {
+  const anchor = optional(row['anchor_size'], (size) => ({
+    size: Number(size),
+    root: String(row['anchor_root']),
+    note: String(row['anchor_note']),
+    at: Number(row['anchor_at']),
+  }))
+  const log = optional(row['log_origin'], (origin) => ({
+    origin: String(origin),
+    vkey: String(row['log_vkey']),
+  }))
+  return {
+    name: String(row['name']),
+    device: optional(row['device'], (device) => device as Uint8Array),
+    lvl: Number(row['lvl']),
+    boot: String(row['boot']),
+    fence: Number(row['fence']),
+    log,
+    encKey: optional(row['enc_key'], String),
+    joinedAt: Number(row['joined_at']),
+    lastSeen: Number(row['last_seen']),
+    anchor,
+    revokedAt: optional(row['revoked_at'], Number),
+    distrustedAt: optional(row['distrusted_at'], Number),
+  }
+}
+
+export class SqliteNodes implements NodeStore {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  find(name: string): Promise<NodeRecord | undefined> {
+    return this.#db.read(() => this.#find(name))
+  }
+
+  list(): Promise<readonly NodeRecord[]> {
+    return this.#db.read(() => this.#db.all('SELECT * FROM nodes ORDER BY name').map(nodeOf))
+  }
+
+  attest({ name, lvl, boot, log, now }: Attestation): Promise<NodeRecord> {
+    return this.#db.write(() => {
+      // SQLite computes every right side from the row before the update, so `boot <> ?` is about the earlier boot.
+      this.#mustChange(
+        `UPDATE nodes SET fence = fence + (boot <> ?), boot = ?, lvl = ?, log_origin = ?, log_vkey = ?,
+           last_seen = ? WHERE name = ? AND device IS NOT NULL`,
+        [boot, boot, lvl, log.origin, log.vkey, now, name],
+      )
+      const node = this.#find(name)
+      if (node === undefined) throw new ZtError('ZT-404-NODE', 'node is not registered')
+      return node
+    })
+  }
+
+  recordEncKey(name: string, statement: string): Promise<void> {
+    return this.#db.write(() =>
+      this.#mustChange('UPDATE nodes SET enc_key = ? WHERE name = ?', [statement, name]),
+    )
+  }
+
+  touch(name: string, now: number): Promise<void> {
+    return this.#db.write(() =>
+      this.#mustChange('UPDATE nodes SET last_seen = ? WHERE name = ?', [now, name]),
+    )
+  }
+
+  anchor(name: string, expectSize: number, head: AnchoredHead): Promise<boolean> {
+    return this.#db.write(() => {
+      const changed = this.#db.run(
+        `UPDATE nodes SET anchor_size = ?, anchor_root = ?, anchor_note = ?, anchor_at = ?, last_seen = ?
+         WHERE name = ? AND coalesce(anchor_size, 0) = ?`,
+        head.size,
+        head.root,
+        head.note,
+        head.at,
+        head.at,
+        name,
+        expectSize,
+      )
+      return changed === 1
+    })
+  }
+
+  recordEquivocation({ node, held, received, now }: Equivocation): Promise<void> {
+    return this.#db.write(() => {
+      this.#db.run(
+        'INSERT INTO equivocations (node, held, received, at) VALUES (?, ?, ?, ?)',
+        node,
+        held,
+        received,
+        now,
+      )
+      this.#mustChange('UPDATE nodes SET distrusted_at = coalesce(distrusted_at, ?) WHERE name = ?', [
+        now,
+        node,
+      ])
+    })
+  }
+
+  revoke(name: string, now: number): Promise<void> {
+    return this.#db.write(() =>
+      this.#mustChange('UPDATE nodes SET revoked_at = coalesce(revoked_at, ?) WHERE name = ?', [now, name]),
+    )
+  }
+
+  allow(name: string): Promise<void> {
+    return this.#db.write(() =>
+      this.#mustChange(
+        'UPDATE nodes SET revoked_at = NULL, distrusted_at = NULL, device = NULL WHERE name = ?',
+        [name],
+      ),
+    )
+  }
+
+  #find(name: string): NodeRecord | undefined {
+    return optional(this.#db.get('SELECT * FROM nodes WHERE name = ?', name), (row) => nodeOf(row as Row))
+  }
+
+  #mustChange(sql: string, values: readonly (string | number)[]): void {
+    if (this.#db.run(sql, ...values) !== 1) throw new ZtError('ZT-404-NODE', 'node is not registered')
+  }
+}
