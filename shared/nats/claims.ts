@@ -138,11 +138,12 @@ export function verifyOperatorJwt(text: string, operator: string): OperatorClaim
   })
 }
 
-function head(
-  claims: { publicKey: string; name: string; issuedAtS: number },
-  kind: NkeyKind,
-): ClaimsHead {
-  return { sub: parseNkeyPublic(claims.publicKey, kind, 'publicKey'), name: claims.name, iat: claims.issuedAtS }
+function head(claims: { publicKey: string; name: string; issuedAtS: number }, kind: NkeyKind): ClaimsHead {
+  return {
+    sub: parseNkeyPublic(claims.publicKey, kind, 'publicKey'),
+    name: claims.name,
+    iat: claims.issuedAtS,
+  }
 }
 
 // In NATS no list at all means every subject: an empty list is written as the refusal of all of them.
@@ -179,7 +180,9 @@ const common = (subject: NkeyKind, issuer: NkeyKind) =>
   ({ jti, iat: seconds, iss: nkey(issuer), name, sub: nkey(subject) }) as const
 
 /** The issuer must be the key that the signature was verified with. */
-function issuedBy<T extends { readonly iss: string }>(parse: Parser<T>): (value: unknown, issuer: string) => T {
+function issuedBy<T extends { readonly iss: string }>(
+  parse: Parser<T>,
+): (value: unknown, issuer: string) => T {
   return (value, issuer) => {
     const claims = parse(value, 'claims')
     return claims.iss === issuer ? claims : refuseField('claims.iss', 'must be the key that signed')

@@ -44,11 +44,7 @@ export function verifyNatsJwt(text: string, issuer: string): unknown {
   }
   checkHeader(header)
   // The wanted issuer's key, not the one the text names: only an equal `iss` is accepted by the parsers of claims.ts.
-  verifyNkeySignature(
-    issuer,
-    Buffer.from(`${header}.${claims}`),
-    decodeBase64url(signature, 'signature'),
-  )
+  verifyNkeySignature(issuer, Buffer.from(`${header}.${claims}`), decodeBase64url(signature, 'signature'))
   return parseStrictJson(decodeBase64url(claims, 'claims'), { maxBytes: MAX_BYTES })
 }
 
