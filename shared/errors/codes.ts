@@ -117,6 +117,12 @@ export const ERROR_TABLE = {
     summary: 'the identity is on the deny list',
     remedy: 'ask an operator; a revoked name joins again with a new token only after it is allowed',
   },
+  'ZT-412-SESSION-DIR': {
+    section: 'Identity',
+    exit: 6,
+    summary: 'there is no folder in memory, yours alone, to keep a session in',
+    remedy: 'set ZTMESH_RUNTIME_DIR to a tmpfs folder of yours with mode 0700',
+  },
   'ZT-422-CERT': {
     section: 'Identity',
     exit: 1,
@@ -280,7 +286,7 @@ export const ERROR_TABLE = {
     section: 'Nodes and processes',
     exit: 124,
     summary: 'no answer in the time given',
-    remedy: 'retry, or give a longer --timeout',
+    remedy: 'retry, or give a longer --request-timeout',
   },
   // Hub
   'ZT-500-INTERNAL': {
