@@ -1,0 +1,192 @@
+// Every flag of ztctl, once: a flag has one meaning and one arity whatever the verb, which is what lets it stand
+// before the verb as well as after it. Parsing, help, completion and docs/ztctl.md are all read from this table.
+
+export type FlagKind = 'switch' | 'text' | 'duration' | 'integer'
+
+export interface FlagSpec {
+  readonly kind: FlagKind
+  readonly short?: string
+  readonly placeholder?: string
+  readonly choices?: readonly string[]
+  readonly repeat?: true
+  /** the environment variable that stands in when the flag is absent */
+  readonly env?: string
+  readonly complete?: 'node' | 'file' | 'directory'
+  readonly summary: string
+}
+
+const TABLE = {
+  all: { kind: 'switch', short: 'a', summary: 'also those that have ended' },
+  anchors: {
+    kind: 'text',
+    placeholder: 'FILE',
+    complete: 'file',
+    summary: 'anchors saved by `audit verify --save`, to hold the copy against',
+  },
+  cap: {
+    kind: 'text',
+    placeholder: 'CAP',
+    repeat: true,
+    summary: 'grant this capability instead of the default bundle; +CAP adds to the bundle; repeatable',
+  },
+  color: {
+    kind: 'text',
+    placeholder: 'WHEN',
+    choices: ['auto', 'always', 'never'],
+    summary: 'colour on stderr: auto, always or never',
+  },
+  context: {
+    kind: 'text',
+    placeholder: 'NAME',
+    env: 'ZTMESH_CONTEXT',
+    summary: 'the mesh to talk to, by name',
+  },
+  'context-file': {
+    kind: 'text',
+    placeholder: 'FILE',
+    env: 'ZTMESH_CONTEXT_FILE',
+    complete: 'file',
+    summary: 'a JSON file that describes the mesh: hub, hubId and root',
+  },
+  detach: { kind: 'switch', short: 'd', summary: 'print the id and leave the process running' },
+  env: { kind: 'text', short: 'e', placeholder: 'K=V', repeat: true, summary: 'set a variable; repeatable' },
+  'env-file': {
+    kind: 'text',
+    placeholder: 'FILE',
+    repeat: true,
+    complete: 'file',
+    summary: 'read K=V lines from a file; -e wins',
+  },
+  'exe-sha256': {
+    kind: 'text',
+    placeholder: 'HEX',
+    summary: 'refuse unless the program file has this SHA-256',
+  },
+  file: {
+    kind: 'text',
+    placeholder: 'FILE',
+    complete: 'file',
+    summary: 'verify this copy of a log, offline',
+  },
+  follow: { kind: 'switch', short: 'f', summary: 'keep printing output until the process ends' },
+  grace: {
+    kind: 'duration',
+    placeholder: 'DURATION',
+    summary: 'wait this long between the signal and KILL (default 10s)',
+  },
+  help: { kind: 'switch', short: 'h', summary: 'show this help' },
+  hub: {
+    kind: 'text',
+    placeholder: 'URL',
+    env: 'ZTMESH_HUB',
+    summary: 'address of the hub, https://HOST:PORT',
+  },
+  'hub-id': {
+    kind: 'text',
+    placeholder: 'SPIFFE-ID',
+    env: 'ZTMESH_HUB_ID',
+    summary: 'the SPIFFE ID that the hub must prove',
+  },
+  'hub-log': {
+    kind: 'text',
+    placeholder: 'FILE',
+    complete: 'file',
+    summary: "the hub's checkpoint and vkey saved by `audit verify --save`",
+  },
+  'no-headers': { kind: 'switch', summary: 'leave the heading out of tables' },
+  node: {
+    kind: 'text',
+    short: 'n',
+    placeholder: 'NAME',
+    repeat: true,
+    env: 'ZTMESH_NODE',
+    complete: 'node',
+    summary: 'the node',
+  },
+  output: {
+    kind: 'text',
+    short: 'o',
+    placeholder: 'FORMAT',
+    choices: ['table', 'json'],
+    env: 'ZTMESH_OUTPUT',
+    summary: 'table or json',
+  },
+  quiet: { kind: 'switch', short: 'q', summary: 'print ids or names only' },
+  reason: { kind: 'text', placeholder: 'TEXT', summary: 'why, for the record' },
+  'request-timeout': {
+    kind: 'duration',
+    placeholder: 'DURATION',
+    env: 'ZTMESH_REQUEST_TIMEOUT',
+    summary: 'wait this long for each answer of the hub or a node (default 10s)',
+  },
+  'root-fingerprint': {
+    kind: 'text',
+    placeholder: 'HEX',
+    env: 'ZTMESH_ROOT_FINGERPRINT',
+    summary: "SHA-256 of the mesh's root certificate",
+  },
+  save: {
+    kind: 'text',
+    placeholder: 'DIR',
+    complete: 'directory',
+    summary: 'keep rows and anchors in a new folder, for the offline form',
+  },
+  signal: {
+    kind: 'text',
+    short: 's',
+    placeholder: 'SIGNAL',
+    summary: 'send this signal instead of TERM: a name or a number',
+  },
+  'status-file': {
+    kind: 'text',
+    placeholder: 'FILE',
+    complete: 'file',
+    summary: 'write how it ended to a new file, as JSON',
+  },
+  stderr: { kind: 'switch', summary: 'only what the process wrote to stderr' },
+  stdout: { kind: 'switch', summary: 'only what the process wrote to stdout' },
+  tail: { kind: 'integer', placeholder: 'LINES', summary: 'begin with the last LINES lines' },
+  timeout: {
+    kind: 'duration',
+    placeholder: 'DURATION',
+    summary: 'the node ends the process after this long; `run` then exits 124',
+  },
+  vkey: {
+    kind: 'text',
+    placeholder: 'VKEY',
+    repeat: true,
+    summary: 'a verifier key that the copy must be signed with; repeatable',
+  },
+  workdir: {
+    kind: 'text',
+    short: 'C',
+    placeholder: 'DIR',
+    summary: 'working directory of the process on the node',
+  },
+  yes: { kind: 'switch', short: 'y', summary: 'do not ask' },
+} as const
+
+export type FlagName = keyof typeof TABLE
+
+export const FLAGS: ReadonlyMap<FlagName, FlagSpec> = new Map(
+  Object.entries<FlagSpec>(TABLE) as [FlagName, FlagSpec][],
+)
+
+const BY_SHORT: ReadonlyMap<string, FlagName> = new Map(
+  [...FLAGS].flatMap(([name, spec]) => (spec.short === undefined ? [] : [[spec.short, name]])),
+)
+
+/** The name behind `--long`, or undefined for a flag that does not exist. */
+export function findLong(text: string): FlagName | undefined {
+  return Object.hasOwn(TABLE, text) ? (text as FlagName) : undefined
+}
+
+/** The name behind `-x`, or undefined for a flag that does not exist. */
+export function findShort(letter: string): FlagName | undefined {
+  return BY_SHORT.get(letter)
+}
+
+/** The specification of a flag of the table. */
+export function flagSpec(name: FlagName): FlagSpec {
+  return TABLE[name]
+}

@@ -1,0 +1,28 @@
+// Where the code of each verb is. Every import is lazy: `ztctl version` loads nothing of `ztctl run`.
+import type { Io } from './io.ts'
+import type { Invocation } from './grammar/invocation.ts'
+import type { VerbName } from './grammar/verbs.ts'
+
+/** Does what was asked and resolves to the exit status; what it throws is reported by main. */
+export type Execute = (call: Invocation, io: Io) => Promise<number>
+
+export const LOADERS: Readonly<Record<VerbName, () => Promise<{ execute: Execute }>>> = {
+  'audit verify': () => import('./verbs/audit-verify.ts'),
+  'can-i': () => import('./verbs/can-i.ts'),
+  completion: () => import('./verbs/completion.ts'),
+  doctor: () => import('./verbs/doctor.ts'),
+  help: () => import('./verbs/help.ts'),
+  kill: () => import('./verbs/kill.ts'),
+  login: () => import('./verbs/login.ts'),
+  logout: () => import('./verbs/logout.ts'),
+  logs: () => import('./verbs/logs.ts'),
+  'node join-token': () => import('./verbs/node-join-token.ts'),
+  'node ls': () => import('./verbs/node-ls.ts'),
+  'node revoke': () => import('./verbs/node-revoke.ts'),
+  ps: () => import('./verbs/ps.ts'),
+  revoke: () => import('./verbs/revoke.ts'),
+  run: () => import('./verbs/run.ts'),
+  spawn: () => import('./verbs/spawn.ts'),
+  version: () => import('./verbs/version.ts'),
+  whoami: () => import('./verbs/whoami.ts'),
+}

@@ -1,0 +1,40 @@
+// ztctl: parses, loads the one verb that was asked for, reports, and exits with the status of §3 of the conventions.
+import { createInterface } from 'node:readline/promises'
+import { systemClock } from '#shared/host/clock.ts'
+import { ztctl } from './ztctl.ts'
+import type { Io } from './io.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const SIGPIPE_STATUS = 128 + 13
+
+async function ask(question: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return await terminal.question(question)
+  } finally {
+    terminal.close()
+  }
+}
+
+function onSignal(handler: (signal: NodeJS.Signals) => void): () => void {
+  for (const signal of SIGNALS) process.on(signal, handler)
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, handler)
+  }
+}
+
+const io: Io = {
+  env: process.env,
+  clock: systemClock,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
+  onSignal,
+}
+
+// A reader that has gone (`ztctl … | head`) is no error of ours: end as SIGPIPE would have ended us, in silence.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', () => process.exit(SIGPIPE_STATUS))
+}
+
+process.exit(await ztctl(process.argv.slice(2), io))
