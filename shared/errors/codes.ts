@@ -289,6 +289,12 @@ export const ERROR_TABLE = {
     remedy: 'retry, or give a longer --request-timeout',
   },
   // Hub
+  'ZT-403-SUBJECT': {
+    section: 'Hub',
+    exit: 4,
+    summary: 'the message broker does not let this identity use the subject',
+    remedy: 'none: each identity has its own subjects',
+  },
   'ZT-500-INTERNAL': {
     section: 'Hub',
     exit: 1,
