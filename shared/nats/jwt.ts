@@ -9,7 +9,7 @@ import { ZtError, isZtError } from '#shared/errors/error.ts'
 import { verifyNkeySignature, type Nkey } from './nkeys.ts'
 
 const HEADER = { typ: 'JWT', alg: 'ed25519-nkey' } as const
-// An account's claims hold its revocations: 10 minutes of them, 70 bytes each.
+// An account's claims hold its revocations, at most 8,000 of about 95 bytes each.
 const MAX_BYTES = 1024 * 1024
 
 /** What every claim begins with; times are whole seconds since 1970. */
