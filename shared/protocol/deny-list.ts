@@ -1,0 +1,112 @@
+// "zt-deny+jws": who is refused from now on, said by a hub and checked on every message. A list is only ever replaced by
+// a newer one, so nobody can bring an older list back.
+import { array, integer, literal, object, oneOf, string, type Parser } from '#shared/encoding/shape.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import { principalKind, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { bytes32Field, lineField, secondsField, spiffeIdField } from './fields.ts'
+import { openSigned, signStatement, type SignedContext } from './signed.ts'
+
+export const DENY_TYP = 'zt-deny+jws'
+export const MAX_DENY_BYTES: number = 512 * 1024
+
+export interface DenyEntry {
+  readonly kind: 'id' | 'thumbprint'
+  /** a SPIFFE ID, or the base64url SHA-256 of a leaf */
+  readonly value: string
+  /** seconds since 1970 */
+  readonly from: number
+  readonly reason: string
+}
+
+export interface DenyDocument {
+  readonly v: 1
+  readonly iss: SpiffeId
+  /** counts up with every change */
+  readonly ver: number
+  readonly iat: number
+  readonly entries: readonly DenyEntry[]
+}
+
+const parseEntryShape: Parser<DenyEntry> = object({
+  kind: oneOf(['id', 'thumbprint']),
+  value: string({ min: 1, max: 2048 }),
+  from: secondsField,
+  reason: lineField,
+})
+
+const parseEntry: Parser<DenyEntry> = (value, path) => {
+  const entry = parseEntryShape(value, path)
+  // An entry that could never match would be a revocation that silently does nothing.
+  const form = entry.kind === 'id' ? spiffeIdField : bytes32Field
+  form(entry.value, `${path}.value`)
+  return entry
+}
+
+const parseDocument: Parser<DenyDocument> = object({
+  v: literal(1),
+  iss: spiffeIdField,
+  ver: integer({ min: 0 }),
+  iat: secondsField,
+  entries: array(parseEntry, { max: 4096 }),
+})
+
+/** Signs the list as the hub. ZT-422-SCHEMA for an entry that receivers would refuse. */
+export function signDenyList(
+  identity: Identity,
+  list: { readonly ver: number; readonly entries: readonly DenyEntry[]; readonly now: number },
+): string {
+  const document = {
+    v: 1,
+    iss: identity.id,
+    ver: list.ver,
+    iat: Math.floor(list.now / 1000),
+    entries: list.entries,
+  }
+  return signStatement(identity, DENY_TYP, parseDocument(document, ''))
+}
+
+/** A list signed by a hub; errors of openSigned(), and ZT-421-MISDIRECTED if the signer is not a hub. */
+export function openDenyList(text: string, context: SignedContext): DenyDocument {
+  const { payload, svid } = openSigned(text, { typ: DENY_TYP, maxBytes: MAX_DENY_BYTES, ...context })
+  const document = parseDocument(payload, '')
+  if (principalKind(svid.id) !== 'hub' || document.iss !== svid.id) {
+    throw new ZtError('ZT-421-MISDIRECTED', 'deny list is not signed by the hub it names')
+  }
+  return document
+}
+
+/** The list in force in one process. */
+export class DenyList {
+  #version = -1
+  #ids: ReadonlySet<string> = new Set()
+  #thumbprints: ReadonlySet<string> = new Set()
+
+  /** Of the list in force; -1 before the first. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Puts an opened list in force; the one in force again changes nothing. ZT-408-STALE for an older one. */
+  replace(document: DenyDocument): void {
+    if (document.ver < this.#version)
+      throw new ZtError('ZT-408-STALE', 'deny list is older than the one in force')
+    if (document.ver === this.#version) return
+    const values = (kind: DenyEntry['kind']): ReadonlySet<string> =>
+      new Set(document.entries.filter((entry) => entry.kind === kind).map((entry) => entry.value))
+    this.#ids = values('id')
+    this.#thumbprints = values('thumbprint')
+    this.#version = document.ver
+  }
+
+  /** ZT-403-REVOKED if the identity or this certificate is denied. */
+  check(svid: { readonly id: SpiffeId; readonly thumbprint: string }): void {
+    this.checkThumbprint(svid.thumbprint)
+    if (this.#ids.has(svid.id)) throw new ZtError('ZT-403-REVOKED', 'the identity is revoked')
+  }
+
+  /** ZT-403-REVOKED if this certificate is denied; costs nothing, so it comes before the chain is verified. */
+  checkThumbprint(thumbprint: string): void {
+    if (this.#thumbprints.has(thumbprint)) throw new ZtError('ZT-403-REVOKED', 'the certificate is revoked')
+  }
+}

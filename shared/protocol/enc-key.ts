@@ -1,0 +1,77 @@
+// "zt-enckey+jws": whose X25519 key this is, said by the owner's SVID. Commands and requests are sealed to it.
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { sha256Text } from '#shared/encoding/digest.ts'
+import { literal, object, string, type Parser } from '#shared/encoding/shape.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { bytes32Field, secondsField, spiffeIdField } from './fields.ts'
+import { openSigned, signStatement, type SignedContext } from './signed.ts'
+
+export const ENC_KEY_TYP = 'zt-enckey+jws'
+
+/** A key that its owner's SVID has vouched for. */
+export interface EncKey {
+  readonly owner: SpiffeId
+  readonly kid: string
+  /** 32 raw bytes */
+  readonly publicKey: Uint8Array
+  /** UTC, milliseconds: nothing is sealed to it from then on */
+  readonly expires: number
+}
+
+interface EncKeyBody {
+  readonly v: 1
+  readonly iss: SpiffeId
+  readonly kid: string
+  readonly x25519: string
+  readonly iat: number
+  readonly exp: number
+}
+
+const MAX_BYTES = 8 * 1024
+
+const parseBody: Parser<EncKeyBody> = object({
+  v: literal(1),
+  iss: spiffeIdField,
+  kid: string({ max: 22, pattern: /^[A-Za-z0-9_-]{22}$/ }),
+  x25519: bytes32Field,
+  iat: secondsField,
+  exp: secondsField,
+})
+
+/** The id of a key is the start of its own digest, so one id never names two keys. */
+export function encKeyId(publicKey: Uint8Array): string {
+  return sha256Text(publicKey).slice(0, 22)
+}
+
+/** Vouches for `publicKey` until the SVID ends. */
+export function signEncKey(identity: Identity, publicKey: Uint8Array, now: number): string {
+  const body: EncKeyBody = {
+    v: 1,
+    iss: identity.id,
+    kid: encKeyId(publicKey),
+    x25519: encodeBase64url(publicKey),
+    iat: Math.floor(now / 1000),
+    exp: Math.floor(identity.notAfter / 1000),
+  }
+  return signStatement(identity, ENC_KEY_TYP, body)
+}
+
+/**
+ * The key of `owner`, and of nobody else. Errors of openSigned(); ZT-421-MISDIRECTED for another owner's statement;
+ * ZT-408-STALE when it has ended; ZT-400-KID when the id is not the key's own.
+ */
+export function openEncKey(text: string, context: SignedContext & { readonly owner: SpiffeId }): EncKey {
+  const { payload, svid } = openSigned(text, { typ: ENC_KEY_TYP, maxBytes: MAX_BYTES, ...context })
+  const body = parseBody(payload, '')
+  if (body.iss !== svid.id || svid.id !== context.owner) {
+    throw new ZtError('ZT-421-MISDIRECTED', 'encryption key is of another owner')
+  }
+  const expires = body.exp * 1000
+  if (context.now >= expires) throw new ZtError('ZT-408-STALE', 'encryption key statement has ended')
+  const publicKey = decodeBase64url(body.x25519, 'x25519')
+  if (encKeyId(publicKey) !== body.kid)
+    throw new ZtError('ZT-400-KID', 'field "kid" is not the id of the key')
+  return { owner: svid.id, kid: body.kid, publicKey, expires }
+}

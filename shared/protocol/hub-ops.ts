@@ -1,0 +1,175 @@
+// The hub's operations over NATS: what each is asked with and what it answers. Who may ask is the hub's policy.
+import {
+  array,
+  boolean,
+  integer,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  string,
+  union,
+  type Parser,
+} from '#shared/encoding/shape.ts'
+import type { NodeName } from '#shared/identity/names.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { parseAnchorRequest, parseAnchorResponse, type AnchorRequest, type AnchorResponse } from './anchor.ts'
+import { parseCommand, type Command } from './command.ts'
+import {
+  parseExchangeRequest,
+  parseExchangeResponse,
+  type ExchangeRequest,
+  type ExchangeResponse,
+} from './exchange.ts'
+import {
+  base64Field,
+  compactField,
+  lineField,
+  millisField,
+  nodeNameField,
+  noteField,
+  spiffeIdField,
+  statementField,
+  uuidField,
+} from './fields.ts'
+
+export const HUB_OPS = [
+  'hello',
+  'enc-key',
+  'token',
+  'node.list',
+  'node.join-token',
+  'node.revoke',
+  'revoke',
+  'can-i',
+  'log',
+  'deny',
+  'anchor',
+] as const
+
+export type HubOp = (typeof HUB_OPS)[number]
+
+type Empty = Readonly<Record<never, never>>
+
+export interface NodeEntry {
+  readonly name: NodeName
+  readonly id: SpiffeId
+  readonly state: 'invited' | 'joined' | 'revoked'
+  /** level of assurance: 0 before joining, 1 join token, 2 TPM */
+  readonly lvl: number
+  /** UTC, milliseconds; null before the first time */
+  readonly joined: number | null
+  readonly seen: number | null
+  readonly anchored: number | null
+}
+
+/** Its newest checkpoint, or one file of the tiled form by its path (C2SP tlog-tiles). */
+export type LogRequest = { readonly kind: 'checkpoint' } | { readonly kind: 'tile'; readonly path: string }
+
+export type LogResult =
+  | { readonly kind: 'checkpoint'; readonly note: string }
+  | { readonly kind: 'tile'; readonly data: string }
+
+export interface HubParams {
+  readonly hello: { readonly enc_key: string }
+  readonly 'enc-key': { readonly enc_key: string }
+  readonly token: ExchangeRequest
+  readonly 'node.list': Empty
+  readonly 'node.join-token': { readonly node: NodeName }
+  readonly 'node.revoke': { readonly node: NodeName; readonly reason: string }
+  readonly revoke: { readonly id: SpiffeId; readonly reason: string }
+  readonly 'can-i': { readonly cmd: Command }
+  readonly log: LogRequest
+  readonly deny: Empty
+  readonly anchor: AnchorRequest
+}
+
+export interface HubResults {
+  readonly hello: { readonly hub_key: string; readonly deny: string }
+  readonly 'enc-key': { readonly kid: string }
+  readonly token: ExchangeResponse
+  readonly 'node.list': { readonly nodes: readonly NodeEntry[] }
+  /** the join string is a secret: printed once, never logged */
+  readonly 'node.join-token': { readonly join: string; readonly expires: number }
+  /** version of the deny list that holds the revocation */
+  readonly 'node.revoke': { readonly ver: number }
+  readonly revoke: { readonly ver: number }
+  readonly 'can-i': {
+    readonly allowed: boolean
+    readonly reasons: readonly string[]
+    readonly decision: string
+  }
+  readonly log: LogResult
+  readonly deny: { readonly deny: string }
+  readonly anchor: AnchorResponse
+}
+
+const empty: Parser<Empty> = object({})
+const encKeyParams = object({ enc_key: compactField })
+const version = object({ ver: integer({ min: 0 }) })
+
+const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
+  hello: encKeyParams,
+  'enc-key': encKeyParams,
+  token: parseExchangeRequest,
+  'node.list': empty,
+  'node.join-token': object({ node: nodeNameField }),
+  'node.revoke': object({ node: nodeNameField, reason: lineField }),
+  revoke: object({ id: spiffeIdField, reason: lineField }),
+  'can-i': object({ cmd: parseCommand }),
+  log: union('kind', {
+    checkpoint: object({ kind: literal('checkpoint') }),
+    // C2SP tlog-tiles: tile/<L|entries>/<N>[.p/<W>], N in groups of three digits.
+    tile: object({
+      kind: literal('tile'),
+      path: string({
+        max: 64,
+        pattern: /^tile\/(?:entries|[0-9]{1,2})\/(?:x[0-9]{3}\/)*[0-9]{3}(?:\.p\/[0-9]{1,3})?$/,
+      }),
+    }),
+  }),
+  deny: empty,
+  anchor: parseAnchorRequest,
+}
+
+const moment = nullable(millisField)
+
+const nodeEntry: Parser<NodeEntry> = object({
+  name: nodeNameField,
+  id: spiffeIdField,
+  state: oneOf(['invited', 'joined', 'revoked']),
+  lvl: integer({ min: 0, max: 3 }),
+  joined: moment,
+  seen: moment,
+  anchored: moment,
+})
+
+const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
+  hello: object({ hub_key: compactField, deny: statementField }),
+  'enc-key': object({ kid: string({ max: 64, pattern: /^[A-Za-z0-9._-]+$/ }) }),
+  token: parseExchangeResponse,
+  'node.list': object({ nodes: array(nodeEntry, { max: 4096 }) }),
+  'node.join-token': object({
+    join: string({ max: 4096, pattern: /^ztjoin_[A-Za-z0-9_-]+$/ }),
+    expires: millisField,
+  }),
+  'node.revoke': version,
+  revoke: version,
+  'can-i': object({ allowed: boolean, reasons: array(lineField, { max: 32 }), decision: uuidField }),
+  log: union('kind', {
+    checkpoint: object({ kind: literal('checkpoint'), note: noteField }),
+    tile: object({ kind: literal('tile'), data: base64Field }),
+  }),
+  deny: object({ deny: statementField }),
+  anchor: parseAnchorResponse,
+}
+
+/** The parameters of that operation, or ZT-422-SCHEMA. */
+export function parseHubParams<Op extends HubOp>(op: Op, value: unknown): HubParams[Op] {
+  return PARAMS[op](value, 'params')
+}
+
+/** The result of that operation, or ZT-422-SCHEMA. */
+export function parseHubResult<Op extends HubOp>(op: Op, value: unknown): HubResults[Op] {
+  return RESULTS[op](value, 'result')
+}

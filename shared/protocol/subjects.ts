@@ -1,0 +1,89 @@
+// NATS subjects, and who may use which. They route and shed load; nothing is proved by a subject that a signature
+// does not prove again.
+import { parseNodeName, type NodeName, type ProcId } from '#shared/identity/names.ts'
+import { principalTag } from '#shared/identity/principal-tag.ts'
+import { principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { HubOp } from './hub-ops.ts'
+
+/** Where one stream of output goes: `audit` stands where a process id does not exist. */
+export interface OutputRoute {
+  readonly node: NodeName
+  readonly proc: ProcId | 'audit'
+  /** principal tag of the caller */
+  readonly tag: string
+  readonly stream: string
+}
+
+export interface Permissions {
+  readonly pub: readonly string[]
+  readonly sub: readonly string[]
+  /** answers to a request's own reply subject; absent where nothing is answered */
+  readonly allowResponses?: { readonly max: number; readonly ttlMs: number }
+}
+
+export const DENY_SUBJECT = 'zt.deny'
+
+export function commandSubject(node: NodeName): string {
+  return `zt.node.${node}.cmd`
+}
+
+export function outputSubject(route: OutputRoute): string {
+  return `zt.node.${route.node}.out.${route.proc}.${route.tag}.${route.stream}`
+}
+
+export function ackSubject(route: OutputRoute): string {
+  return `zt.node.${route.node}.ack.${route.proc}.${route.tag}.${route.stream}`
+}
+
+export function hubSubject(op: Exclude<HubOp, 'anchor'>): string {
+  return `zt.hub.${op}`
+}
+
+export function anchorSubject(node: NodeName): string {
+  return `zt.anchor.${node}`
+}
+
+/** The prefix of a principal's own inboxes; replies go to `<prefix>.<anything>`. */
+export function inboxPrefix(id: SpiffeId): string {
+  return `zt.inbox.${principalTag(id)}`
+}
+
+/** `chan` of an envelope that arrives on a subject. */
+export function natsChannel(subject: string): string {
+  return `nats:${subject}`
+}
+
+/** What the NATS user of a principal may do; ZT-422-SPIFFE-ID for one that has no business on NATS. */
+export function permissionsFor(id: SpiffeId): Permissions {
+  const { kind, name } = principalOf(id)
+  switch (kind) {
+    case 'node':
+      return nodePermissions(id, parseNodeName(name))
+    case 'operator':
+    case 'agent':
+    case 'ci':
+      return callerPermissions(id)
+    case 'hub':
+      return { pub: ['zt.>'], sub: ['zt.>'] }
+    case 'nats':
+      throw new ZtError('ZT-422-SPIFFE-ID', 'a nats server is not a client of nats')
+  }
+}
+
+function nodePermissions(id: SpiffeId, node: NodeName): Permissions {
+  return {
+    pub: [`zt.node.${node}.out.>`, anchorSubject(node), 'zt.hub.>'],
+    sub: [commandSubject(node), `zt.node.${node}.ack.>`, DENY_SUBJECT, `${inboxPrefix(id)}.>`],
+    // One receipt a command; a kill answers when its grace time is over.
+    allowResponses: { max: 1, ttlMs: 120_000 },
+  }
+}
+
+function callerPermissions(id: SpiffeId): Permissions {
+  const tag = principalTag(id)
+  return {
+    pub: ['zt.node.*.cmd', `zt.node.*.ack.*.${tag}.*`, 'zt.hub.>'],
+    sub: [`zt.node.*.out.*.${tag}.*`, `${inboxPrefix(id)}.>`],
+  }
+}
