@@ -60,7 +60,7 @@ function judge(answer: AuthorizationAnswer): PolicyDecision {
 
 export class PolicyEngine {
   readonly #slot: PolicySlot
-  /** `sha256:…` of schema and policies, as in PolicySet */
+  /** `sha-256:…` of schema and policies, as in PolicySet */
   readonly digest: string
 
   private constructor(slot: PolicySlot, digest: string) {

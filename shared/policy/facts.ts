@@ -51,7 +51,7 @@ export type NodeRequest =
       readonly cwd?: string
     }
   | { readonly action: 'watch' | 'kill'; readonly proc: string; readonly cmdDigest: string }
-  | { readonly action: 'list' | 'audit'; readonly cmdDigest: string }
+  | { readonly action: 'list' | 'audit.export'; readonly cmdDigest: string }
 
 export type HubAction = 'node.list' | 'node.join-token' | 'node.revoke' | 'revoke' | 'log.read'
 
@@ -83,7 +83,7 @@ function requestFacts(request: NodeRequest): Record<string, PolicyValue> {
     case 'kill':
       return { proc: request.proc, cmd_digest: request.cmdDigest }
     case 'list':
-    case 'audit':
+    case 'audit.export':
       return { cmd_digest: request.cmdDigest }
   }
 }

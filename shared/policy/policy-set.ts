@@ -12,7 +12,7 @@ export interface PolicySet {
   readonly schema: string
   /** policy id → text */
   readonly policies: ReadonlyMap<string, string>
-  /** `sha256:` and base64url of SHA-256 over schema and policies, in the order of their ids */
+  /** `sha-256:` and base64url of SHA-256 over schema and policies, in the order of their ids */
   readonly digest: string
   /** what the validator found odd, though not wrong */
   readonly warnings: readonly string[]
@@ -46,7 +46,7 @@ function splitPolicies(text: string): Map<string, string> {
 
 function digestOf(schema: string, policies: ReadonlyMap<string, string>): string {
   const hash = createHash('sha256').update(JSON.stringify([schema, [...policies]]))
-  return `sha256:${hash.digest('base64url')}`
+  return `sha-256:${hash.digest('base64url')}`
 }
 
 /**

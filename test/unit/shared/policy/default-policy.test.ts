@@ -28,7 +28,7 @@ const requests: readonly NodeRequest[] = [
   { action: 'watch', proc: 'p-1', cmdDigest },
   { action: 'kill', proc: 'p-1', cmdDigest },
   { action: 'list', cmdDigest },
-  { action: 'audit', cmdDigest },
+  { action: 'audit.export', cmdDigest },
 ]
 const refused: Record<string, PolicyPrincipal> = {
   'an operator without the role': { ...operator, roles: [] },
