@@ -381,6 +381,12 @@ export const ERROR_TABLE = {
     summary: "the node's log is not anchored in the hub freshly enough",
     remedy: "wait for the next anchor; check the node's link to the hub",
   },
+  'ZT-409-ANCHOR': {
+    section: 'Evidence',
+    exit: 7,
+    summary: 'the anchor goes on from another head than the one that the hub holds',
+    remedy: 'the node sends it again from details.size; a lasting one means a lost or restored log',
+  },
   'ZT-490-ROW': {
     section: 'Evidence',
     exit: 9,

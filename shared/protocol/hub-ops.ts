@@ -7,6 +7,7 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   string,
   union,
   type Parser,
@@ -41,6 +42,7 @@ export const HUB_OPS = [
   'node.join-token',
   'node.revoke',
   'revoke',
+  'allow',
   'can-i',
   'log',
   'deny',
@@ -54,7 +56,8 @@ type Empty = Readonly<Record<never, never>>
 export interface NodeEntry {
   readonly name: NodeName
   readonly id: SpiffeId
-  readonly state: 'invited' | 'joined' | 'revoked'
+  /** `distrusted`: two signed heads of its log contradicted each other */
+  readonly state: 'invited' | 'joined' | 'revoked' | 'distrusted'
   /** level of assurance: 0 before joining, 1 join token, 2 TPM */
   readonly lvl: number
   /** UTC, milliseconds; null before the first time */
@@ -75,9 +78,12 @@ export interface HubParams {
   readonly 'enc-key': { readonly enc_key: string }
   readonly token: ExchangeRequest
   readonly 'node.list': Empty
-  readonly 'node.join-token': { readonly node: NodeName }
+  /** `replace`: the name may be taken over from the machine that has it */
+  readonly 'node.join-token': { readonly node: NodeName; readonly replace?: boolean }
   readonly 'node.revoke': { readonly node: NodeName; readonly reason: string }
   readonly revoke: { readonly id: SpiffeId; readonly reason: string }
+  /** lifts a revocation; a node then needs a new join token */
+  readonly allow: { readonly id: SpiffeId }
   readonly 'can-i': { readonly cmd: Command }
   readonly log: LogRequest
   readonly deny: Empty
@@ -94,6 +100,7 @@ export interface HubResults {
   /** version of the deny list that holds the revocation */
   readonly 'node.revoke': { readonly ver: number }
   readonly revoke: { readonly ver: number }
+  readonly allow: { readonly ver: number }
   readonly 'can-i': {
     readonly allowed: boolean
     readonly reasons: readonly string[]
@@ -113,9 +120,10 @@ const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
   'enc-key': encKeyParams,
   token: parseExchangeRequest,
   'node.list': empty,
-  'node.join-token': object({ node: nodeNameField }),
+  'node.join-token': object({ node: nodeNameField, replace: optional(boolean) }),
   'node.revoke': object({ node: nodeNameField, reason: lineField }),
   revoke: object({ id: spiffeIdField, reason: lineField }),
+  allow: object({ id: spiffeIdField }),
   'can-i': object({ cmd: parseCommand }),
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint') }),
@@ -137,7 +145,7 @@ const moment = nullable(millisField)
 const nodeEntry: Parser<NodeEntry> = object({
   name: nodeNameField,
   id: spiffeIdField,
-  state: oneOf(['invited', 'joined', 'revoked']),
+  state: oneOf(['invited', 'joined', 'revoked', 'distrusted']),
   lvl: integer({ min: 0, max: 3 }),
   joined: moment,
   seen: moment,
@@ -155,6 +163,7 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
   }),
   'node.revoke': version,
   revoke: version,
+  allow: version,
   'can-i': object({ allowed: boolean, reasons: array(lineField, { max: 32 }), decision: uuidField }),
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint'), note: noteField }),
