@@ -1,8 +1,14 @@
 // The channel over a NATS server, with one identity for its whole life: its certificate towards TLS, its user JWT and
 // nkey towards NATS. Reconnects by itself until that identity expires; renewal is a second channel, made by the owner.
-import { connect, type Msg, type NatsConnection, type Status, type Subscription } from '@nats-io/transport-node'
+import {
+  connect,
+  type Msg,
+  type NatsConnection,
+  type Status,
+  type Subscription,
+} from '@nats-io/transport-node'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
-import { ZtError, isZtError } from '#shared/errors/error.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import type { Nkey } from '#shared/nats/nkeys.ts'
 import { inboxPrefix } from '#shared/protocol/subjects.ts'
 import type {
@@ -75,7 +81,10 @@ export async function connectNats(options: NatsChannelOptions): Promise<Channel>
   }
 }
 
-function answerNonce(credentials: NatsCredentials, nonce: string | undefined): { jwt: string; nkey: string; sig: string } {
+function answerNonce(
+  credentials: NatsCredentials,
+  nonce: string | undefined,
+): { jwt: string; nkey: string; sig: string } {
   if (nonce === undefined) throw new ZtError('ZT-503-NATS', 'the nats server asks for no proof of the key')
   const signature = credentials.key.sign(Buffer.from(nonce))
   return { jwt: credentials.jwt, nkey: credentials.key.publicKey, sig: encodeBase64url(signature) }
@@ -121,7 +130,11 @@ class NatsChannel implements Channel {
     return this.#track(this.#request(subject, data, options))
   }
 
-  subscribe(subject: string, handler: ChannelHandler, options: { readonly queue?: string } = {}): ChannelSubscription {
+  subscribe(
+    subject: string,
+    handler: ChannelHandler,
+    options: { readonly queue?: string } = {},
+  ): ChannelSubscription {
     const { promise, resolve } = Promise.withResolvers<ZtError | undefined>()
     const subscription = this.#connection.subscribe(subject, {
       ...options,
@@ -172,7 +185,8 @@ class NatsChannel implements Channel {
   async #request(subject: string, data: Uint8Array, options: RequestOptions): Promise<ChannelMessage> {
     const { clock } = this.#options
     const deadline = clock.monotonicNs() + BigInt(Math.ceil(options.timeoutMs * 1e6))
-    if (!this.#connected && !(await this.#within(this.#reconnected(), options.timeoutMs))) throw notConnected()
+    if (!this.#connected && !(await this.#within(this.#reconnected(), options.timeoutMs)))
+      throw notConnected()
     const leftMs = Math.max(1, Number(deadline - clock.monotonicNs()) / 1e6)
     try {
       return this.#received(await this.#connection.request(subject, data, { timeout: leftMs }))
@@ -213,11 +227,11 @@ class NatsChannel implements Channel {
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
-    const settled = work.then(
-      () => this.#underway.delete(settled),
-      () => this.#underway.delete(settled),
-    )
-    this.#underway.add(settled)
+    const forget = (): void => {
+      this.#underway.delete(work)
+    }
+    this.#underway.add(work)
+    work.then(forget, forget)
     return work
   }
 
@@ -300,7 +314,7 @@ class NatsChannel implements Channel {
   }
 
   #tell(status: ChannelStatus): void {
-    for (const listener of [...this.#listeners]) {
+    for (const listener of this.#listeners) {
       try {
         listener(status)
       } catch (error) {

@@ -47,7 +47,8 @@ export interface OperatorClaims {
 
 const VERSION = 2
 const MAX_SUBJECTS = 64
-const MAX_REVOCATIONS = 8_000
+/** More would not fit into one message of 1 MiB. */
+export const MAX_REVOCATIONS = 8_000
 const USER_KEY = /^U[A-Z2-7]{55}$/
 const NS_PER_MS = 1_000_000
 const TOKEN = String.raw`(?:[A-Za-z0-9_-]+|\$[A-Z]+|\*)`
