@@ -1,0 +1,187 @@
+// The sandbox on Linux: bubblewrap (bwrap) with argument arrays, own namespaces and a system-call filter. Trusts the
+// kernel and the host's bwrap. What runs is bound by descriptor, so it is the inode that was hashed.
+import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { geteuid } from 'node:process'
+import { ZtError } from '#shared/errors/error.ts'
+import { findBubblewrap, seccompArch, type BubblewrapTool } from './bubblewrap-tool.ts'
+import { parseCapabilities } from './capabilities.ts'
+import { hostRoot, hostSystem, masks, resolver } from './host-tree.ts'
+import { probeSandboxOf } from './probe.ts'
+import { renderProfile, WORKSPACE, type Profile, type Step } from './profile.ts'
+import {
+  FIRST_PLAN_FD,
+  SANDBOX_STATUS_FD,
+  type Finding,
+  type RunAs,
+  type Sandbox,
+  type SandboxPlan,
+  type SandboxSpec,
+} from './sandbox.ts'
+import { seccompProgram } from './seccomp.ts'
+
+const INPUT_FD = 3
+
+/** `dir` is a folder that only we may write to: the filters lie there as files, since bwrap reads one from a descriptor. */
+export function createBubblewrap(dir: string): Sandbox {
+  const bubblewrap = new Bubblewrap(dir)
+  return {
+    name: 'bubblewrap',
+    probe: async (runAs) => {
+      const missing = missingTools()
+      return missing.length > 0 ? missing : probeSandboxOf({ plan: (spec) => bubblewrap.plan(spec), runAs })
+    },
+    plan: (spec) => bubblewrap.plan(spec),
+  }
+}
+
+function missingTools(): Finding[] {
+  const tool = findBubblewrap()
+  const arch = seccompArch()
+  return [...('remedy' in tool ? [tool] : []), ...(typeof arch === 'string' ? [] : [arch])]
+}
+
+class Bubblewrap {
+  readonly #dir: string
+  #tool: BubblewrapTool | undefined
+  readonly #filters = new Map<boolean, string>()
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  plan(spec: SandboxSpec): SandboxPlan {
+    const profile = renderProfile(parseCapabilities(spec.caps))
+    const user = hostUser(spec.runAs)
+    this.#tool ??= requireTool()
+    const seccomp = openSync(this.#filter(profile.subprocess), 'r')
+    const files = spec.interpreter === undefined ? [spec.exe] : [spec.exe, spec.interpreter]
+    const options = [
+      ...isolation(profile),
+      ...environment(spec),
+      ...(this.#tool.argv0 ? ['--argv0', spec.argv[0] ?? spec.exe.path] : []),
+      ...profile.steps.flatMap((step) => render(step, spec)),
+      ...channels(spec.cwd),
+    ]
+    return {
+      file: this.#tool.file,
+      argv0: spec.label,
+      args: ['--args', `${INPUT_FD}`, '--', spec.exe.path, ...spec.argv.slice(1)],
+      input: nulSeparated(options),
+      fds: [seccomp, spec.workspaceFd, ...files.map(({ fd }) => fd)],
+      user,
+      profile,
+      release: () => closeSync(seccomp),
+    }
+  }
+
+  /** Written anew by every keeper; complete before it has its name, so a crash leaves no half of a filter. */
+  #filter(subprocess: boolean): string {
+    const known = this.#filters.get(subprocess)
+    if (known !== undefined) return known
+    const arch = seccompArch()
+    if (typeof arch !== 'string') throw unavailable(arch)
+    const path = join(this.#dir, subprocess ? 'seccomp.bpf' : 'seccomp-no-subprocess.bpf')
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
+    writeFileSync(`${path}.new`, seccompProgram({ arch, subprocess }), { mode: 0o600 })
+    renameSync(`${path}.new`, path)
+    this.#filters.set(subprocess, path)
+    return path
+  }
+}
+
+function requireTool(): BubblewrapTool {
+  const found = findBubblewrap()
+  if ('remedy' in found) throw unavailable(found)
+  return found
+}
+
+function unavailable({ what, remedy }: Finding): ZtError {
+  return new ZtError('ZT-503-SANDBOX', `${what}: ${remedy}`)
+}
+
+/** Who bwrap is started as. Root itself never runs a workload: in its namespaces it would still own root's files. */
+function hostUser(runAs: RunAs): RunAs | undefined {
+  const own = geteuid?.()
+  const allowed = runAs.uid !== 0 && (own === 0 || own === runAs.uid)
+  if (!allowed) {
+    throw new ZtError('ZT-412-FACT', 'this node cannot run a process as that user', {
+      details: { fact: 'run_as' },
+    })
+  }
+  return own === 0 ? runAs : undefined
+}
+
+function isolation(profile: Profile): string[] {
+  // "try": the cgroup namespace only hides names, and not every kernel has it.
+  const unshare = profile.namespaces.map((name) =>
+    name === 'cgroup' ? '--unshare-cgroup-try' : `--unshare-${name}`,
+  )
+  return [...unshare, '--disable-userns', '--die-with-parent', '--new-session', '--cap-drop', 'ALL']
+}
+
+function channels(cwd: string): string[] {
+  const status = `${SANDBOX_STATUS_FD}`
+  return ['--json-status-fd', status, '--block-fd', status, '--seccomp', `${FIRST_PLAN_FD}`, '--chdir', cwd]
+}
+
+/** In the argument file, not in argv or bwrap's own environment: LD_PRELOAD there would load outside the sandbox. */
+function environment(spec: SandboxSpec): string[] {
+  const values = new Map([
+    ['HOME', WORKSPACE],
+    ['LANG', 'C.UTF-8'],
+    ['PATH', spec.searchPath.join(':')],
+    ['TMPDIR', '/tmp'],
+    ...Object.entries(spec.env),
+  ])
+  return ['--clearenv', ...[...values].flatMap(([name, value]) => ['--setenv', name, value])]
+}
+
+function render(step: Step, spec: SandboxSpec): string[] {
+  switch (step.kind) {
+    case 'host-root':
+      return hostRoot(spec.runAs)
+    case 'host-system':
+      return hostSystem(spec.runAs)
+    case 'proc':
+      return ['--proc', '/proc']
+    case 'devices':
+      return ['--dev', '/dev']
+    case 'private':
+      return privateFolder(step.path, step.bytes)
+    case 'resolver':
+      return resolver()
+    case 'masks':
+      return masks(spec.masks, spec.runAs)
+    case 'workspace':
+      return [step.writable ? '--bind-fd' : '--ro-bind-fd', `${FIRST_PLAN_FD + 1}`, step.path]
+    case 'executable':
+      return executables(spec)
+    case 'hide-init':
+      return ['--tmpfs', '/proc/1', '--remount-ro', '/proc/1']
+    case 'read-only':
+      return ['--remount-ro', step.path]
+  }
+}
+
+function privateFolder(path: string, bytes: number): string[] {
+  // Below a read-only folder of the host only what exists there can be covered.
+  const onHost = path !== '/var/tmp' || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  return onHost ? ['--perms', '1777', '--size', `${bytes}`, '--tmpfs', path] : []
+}
+
+function executables({ exe, interpreter }: SandboxSpec): string[] {
+  const first = ['--ro-bind-fd', `${FIRST_PLAN_FD + 2}`, exe.path]
+  return interpreter === undefined
+    ? first
+    : [...first, '--ro-bind-fd', `${FIRST_PLAN_FD + 3}`, interpreter.path]
+}
+
+function nulSeparated(options: readonly string[]): Uint8Array {
+  if (options.some((option) => option.includes('\0'))) {
+    throw new ZtError('ZT-412-FACT', 'a nul character cannot be part of an argument', {
+      details: { fact: 'nul' },
+    })
+  }
+  return Buffer.from(options.map((option) => `${option}\0`).join(''), 'utf8')
+}

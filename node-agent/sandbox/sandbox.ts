@@ -1,0 +1,67 @@
+// The seam to the machine's own confinement. An implementation turns a checked spec into one program to start; it
+// enforces every capability that is missing from the spec, or refuses. There is no way to ask it for less.
+import type { Profile } from './profile.ts'
+
+/** Who a process runs as on the host. */
+export interface RunAs {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** An open file and the path at which the sandbox shows exactly that inode, whatever the host has there by then. */
+export interface BoundFile {
+  readonly fd: number
+  readonly path: string
+}
+
+export interface SandboxSpec {
+  /** for people who look at the host's process list */
+  readonly label: string
+  readonly caps: readonly string[]
+  readonly runAs: RunAs
+  /** argv[0] is what the caller wrote; see SandboxPlan.argv0Kept */
+  readonly argv: readonly string[]
+  readonly exe: BoundFile
+  /** the program that the first line of a script names */
+  readonly interpreter: BoundFile | undefined
+  /** an open directory: the one place that a process may write to */
+  readonly workspaceFd: number
+  /** absolute, inside /workspace */
+  readonly cwd: string
+  /** the command's own; PATH, HOME, TMPDIR and LANG have values already, which these may replace */
+  readonly env: Readonly<Record<string, string>>
+  readonly searchPath: readonly string[]
+  /** host folders that no process may see, whatever its capabilities */
+  readonly masks: readonly string[]
+}
+
+/** One program to start. Descriptors: 3 takes `input` to its end, 4 is the status and start channel, then `fds`. */
+export interface SandboxPlan {
+  readonly file: string
+  readonly argv0: string
+  readonly args: readonly string[]
+  readonly input: Uint8Array
+  readonly fds: readonly number[]
+  /** undefined: the one that we run as already */
+  readonly user: RunAs | undefined
+  readonly profile: Profile
+  /** closes what the plan itself opened; call once the program was started, or was not */
+  release(): void
+}
+
+/** Something that this machine lacks, and what to do about it. */
+export interface Finding {
+  readonly what: string
+  readonly remedy: string
+}
+
+export interface Sandbox {
+  readonly name: string
+  /** Runs a real, trivial sandbox. Empty: everything that is needed is there. */
+  probe(runAs: RunAs): Promise<readonly Finding[]>
+  /** Errors: ZT-412-FACT for a capability, user or path that it cannot enforce; ZT-503-SANDBOX without its tool. */
+  plan(spec: SandboxSpec): SandboxPlan
+}
+
+export const SANDBOX_STATUS_FD = 4
+export const FIRST_PLAN_FD = 5
