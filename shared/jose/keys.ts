@@ -21,6 +21,10 @@ export const X25519_BYTES = 32
 // RFC 8410 §4: a SubjectPublicKeyInfo of X25519 is this prefix and the 32 bytes of the key.
 const X25519_SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 
+// RFC 5480 §2: id-ecPublicKey, secp256r1, and a bit string that begins with the mark of an uncompressed point.
+const P256_SPKI_PREFIX = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex')
+const P256_SPKI_BYTES = 91
+
 export function generateP256(): P256KeyPair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return { privateKey, publicKey, spki: spkiOf(publicKey) }
@@ -28,13 +32,12 @@ export function generateP256(): P256KeyPair {
 
 /** The key of a DER SubjectPublicKeyInfo if it is P-256, else ZT-400-MALFORMED. */
 export function publicKeyFromSpki(der: Uint8Array): KeyObject {
-  const key = importSpki(der)
-  if (!isCurve(key, 'prime256v1')) throw new ZtError('ZT-400-MALFORMED', 'public key is not on P-256')
-  // A DER reader may accept more than one encoding of a key: only the one it would write itself is accepted.
-  if (!Buffer.from(der).equals(spkiOf(key))) {
-    throw new ZtError('ZT-400-MALFORMED', 'public key is not in its canonical form')
+  // One key has one accepted encoding: RFC 5480 §2.2 allows compressed points too, which would have another digest.
+  const prefix = Buffer.from(der.subarray(0, P256_SPKI_PREFIX.length))
+  if (der.length !== P256_SPKI_BYTES || !prefix.equals(P256_SPKI_PREFIX)) {
+    throw new ZtError('ZT-400-MALFORMED', 'public key is not an uncompressed point on P-256')
   }
-  return key
+  return importSpki(der)
 }
 
 /** DER SubjectPublicKeyInfo of a public key. */
