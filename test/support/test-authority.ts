@@ -29,11 +29,13 @@ export class TestAuthority {
   readonly trustDomain: TrustDomain
   readonly root: x509.X509Certificate
   readonly #intermediate: Issuer
+  readonly #now: number
 
-  constructor(trustDomain: TrustDomain, root: x509.X509Certificate, intermediate: Issuer) {
+  constructor(trustDomain: TrustDomain, root: x509.X509Certificate, made: Issuer & { readonly now: number }) {
     this.trustDomain = trustDomain
     this.root = root
-    this.#intermediate = intermediate
+    this.#intermediate = made
+    this.#now = made.now
   }
 
   get bundle(): TrustBundle {
@@ -50,10 +52,10 @@ export class TestAuthority {
     return new SvidValidator(this.bundle)
   }
 
-  /** An SVID for `path` below the trust domain, alive from 2 minutes before TEST_NOW to 3 after. */
+  /** An SVID for `path` below the trust domain, alive from 2 minutes before the authority's now to 3 after. */
   async identity(path: string, life: { notBefore?: number; notAfter?: number } = {}): Promise<Identity> {
     const id: SpiffeId = parseSpiffeId(`spiffe://${this.trustDomain}${path}`)
-    const { notBefore = TEST_NOW - 2 * MINUTE, notAfter = TEST_NOW + 3 * MINUTE } = life
+    const { notBefore = this.#now - 2 * MINUTE, notAfter = this.#now + 3 * MINUTE } = life
     const keys = await generate('P-256')
     const leaf = await certify({
       keys,
@@ -79,9 +81,13 @@ export class TestAuthority {
   }
 }
 
-export async function createTestAuthority(trustDomain: string = 'mesh.example'): Promise<TestAuthority> {
+/** `now`: what its certificates are valid around; the real time where a foreign program checks them too. */
+export async function createTestAuthority(
+  trustDomain: string = 'mesh.example',
+  now: number = TEST_NOW,
+): Promise<TestAuthority> {
   const rootKeys = await generate('P-384')
-  const life: [number, number] = [TEST_NOW - DAY, TEST_NOW + DAY]
+  const life: [number, number] = [now - DAY, now + DAY]
   const root = await certify({
     keys: rootKeys,
     subject: `CN=${trustDomain} root`,
@@ -96,7 +102,7 @@ export async function createTestAuthority(trustDomain: string = 'mesh.example'):
     life,
     extensions: authority(0),
   })
-  return new TestAuthority(parseTrustDomain(trustDomain), root, { keys, certificate })
+  return new TestAuthority(parseTrustDomain(trustDomain), root, { keys, certificate, now })
 }
 
 function authority(pathLength: number): x509.Extension[] {
