@@ -61,8 +61,16 @@ export interface Channel {
    */
   request(subject: string, data: Uint8Array, options: RequestOptions): Promise<ChannelMessage>
 
-  /** Messages of one subscription are handed over in order; an asynchronous handler is not waited for. */
-  subscribe(subject: string, handler: ChannelHandler, options?: { readonly queue?: string }): ChannelSubscription
+  /**
+   * Messages of one subscription are handed over in order; an asynchronous handler is not waited for. Goes on after a
+   * reconnection. Of all subscriptions with the same `queue`, one gets each message: with a queue of its own name, a
+   * receiver may overlap two channels and still get each message once. ZT-503-NATS after the channel's end.
+   */
+  subscribe(
+    subject: string,
+    handler: ChannelHandler,
+    options?: { readonly queue?: string },
+  ): ChannelSubscription
 
   /** A subject that only this principal may subscribe to, never given before. */
   newInbox(): string

@@ -6,6 +6,7 @@ import {
   type NatsConnection,
   type Status,
   type Subscription,
+  type SubscriptionOptions,
 } from '@nats-io/transport-node'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
@@ -136,14 +137,13 @@ class NatsChannel implements Channel {
     options: { readonly queue?: string } = {},
   ): ChannelSubscription {
     const { promise, resolve } = Promise.withResolvers<ZtError | undefined>()
-    const subscription = this.#connection.subscribe(subject, {
+    const subscription = this.#subscribe(subject, {
       ...options,
       callback: (error, message) => {
         if (error === null) this.#handle(handler, message)
         else resolve(refusedSubject('subscribe', subject, error))
       },
     })
-    this.#subscriptions.add(subscription)
     void subscription.closed.then(() => {
       this.#subscriptions.delete(subscription)
       resolve(undefined)
@@ -180,6 +180,16 @@ class NatsChannel implements Channel {
 
   async close(): Promise<void> {
     await this.#stop({ kind: 'closed' })
+  }
+
+  #subscribe(subject: string, options: SubscriptionOptions): Subscription {
+    try {
+      const subscription = this.#connection.subscribe(subject, options)
+      this.#subscriptions.add(subscription)
+      return subscription
+    } catch (cause) {
+      throw asSendError(cause)
+    }
   }
 
   async #request(subject: string, data: Uint8Array, options: RequestOptions): Promise<ChannelMessage> {
@@ -280,16 +290,14 @@ class NatsChannel implements Channel {
   #changed(status: Status): void {
     switch (status.type) {
       case 'disconnect':
-        this.#connected = false
-        this.#tell({ kind: 'disconnected' })
+        this.#setConnected(false)
         break
       case 'reconnecting':
         this.#delay.attempted()
         break
       case 'reconnect':
         this.#delay.connected()
-        this.#connected = true
-        this.#tell({ kind: 'connected' })
+        this.#setConnected(true)
         break
       case 'error':
         this.#failed(asSendError(status.error))
@@ -303,6 +311,13 @@ class NatsChannel implements Channel {
       case 'update':
         break
     }
+  }
+
+  /** The client reports a failed attempt as one more disconnection: only changes are told. */
+  #setConnected(connected: boolean): void {
+    if (this.#connected === connected) return
+    this.#connected = connected
+    this.#tell({ kind: connected ? 'connected' : 'disconnected' })
   }
 
   #failed(error: ZtError): void {

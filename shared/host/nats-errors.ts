@@ -40,7 +40,7 @@ export function asSendError(cause: unknown): ZtError {
     if (error instanceof errors.PermissionViolationError) {
       return refusedSubject(error.operation === 'publish' ? 'publish' : 'subscribe', error.subject, cause)
     }
-    if (error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError) {
+    if (isUnauthorized(error)) {
       return new ZtError('ZT-401-SESSION', 'the nats server refuses the credentials', { cause })
     }
     if (error instanceof errors.InvalidArgumentError && error.message.includes('max_payload')) {
@@ -58,13 +58,24 @@ export function asRequestError(
 ): ZtError {
   for (const error of causes(cause)) {
     if (error instanceof errors.TimeoutError) {
-      return new ZtError('ZT-504-TIMEOUT', 'no answer came in the time given', { cause, details: { subject } })
+      return new ZtError('ZT-504-TIMEOUT', 'no answer came in the time given', {
+        cause,
+        details: { subject },
+      })
     }
     if (error instanceof errors.NoRespondersError) {
       return new ZtError(unreachable, 'nobody listens on the subject', { cause, details: { subject } })
     }
   }
   return asSendError(cause)
+}
+
+// The client knows the words for an expired token, not those for a revoked one.
+function isUnauthorized(error: Error): boolean {
+  if (error instanceof errors.AuthorizationError) return true
+  return (
+    error instanceof errors.UserAuthenticationExpiredError || error.message === 'User Authentication Revoked'
+  )
 }
 
 function causes(error: unknown): Error[] {
