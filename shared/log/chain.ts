@@ -14,6 +14,7 @@ import {
   type RowRecord,
   type StoredRow,
 } from './record.ts'
+import { parseVkey } from './note.ts'
 import { GENESIS_PREV, parseRow, RowScan, type RowBody } from './row.ts'
 import { timeOrder, type RowTime } from './time-order.ts'
 
@@ -40,6 +41,7 @@ export class ChainVerifier {
   #next: number
   #head: BinaryHash
   #time: RowTime = NO_TIME
+  #keyId = ''
 
   constructor(start: ChainStart) {
     this.#origin = start.origin
@@ -55,6 +57,11 @@ export class ChainVerifier {
   /** Hash of the last row. */
   get head(): BinaryHash {
     return this.#head
+  }
+
+  /** Id of the key that signs heads behind the last row; '' while no row has named one. */
+  get keyId(): string {
+    return this.#keyId
   }
 
   /** The times that the last row claims. */
@@ -127,14 +134,36 @@ export class ChainVerifier {
   }
 
   #checkType(bytes: Buffer): void {
-    const { type } = this.#scan
+    const { type, key } = this.#scan
     if ((type === 'log.genesis') !== (this.#next === 0)) {
       this.#fail('ZT-490-CHAIN', 'a log starts with its genesis, and has one')
     }
-    if (type !== 'log.genesis' && type !== 'key.rotated') return
+    if (this.#keyId === '') this.#keyId = key
+    if (key !== this.#keyId && key !== '') this.#fail('ZT-490-ROW', 'it names a key that is not in force')
+    if (type === 'log.genesis' || type === 'key.rotated') this.#checkKeyRow(bytes)
+  }
+
+  #checkKeyRow(bytes: Buffer): void {
     const vkey = parseRow(bytes.subarray(BODY_AT)).obj?.['vkey']
-    if (typeof vkey === 'string') this.keyRows.push({ seq: this.#next, vkey })
-    else if (type === 'key.rotated') this.#fail('ZT-490-ROW', 'it names no key')
+    if (vkey === undefined && this.#next === 0) return
+    const keyId = typeof vkey === 'string' ? this.#keyIdOf(vkey) : undefined
+    if (typeof vkey !== 'string' || keyId === undefined)
+      this.#fail('ZT-490-ROW', 'it names no key of this log')
+    if (this.#next === 0 && this.#keyId !== '' && this.#keyId !== keyId) {
+      this.#fail('ZT-490-ROW', 'it names two keys')
+    }
+    this.#keyId = keyId
+    this.keyRows.push({ seq: this.#next, vkey })
+  }
+
+  #keyIdOf(vkey: string): string | undefined {
+    try {
+      const { name, keyId } = parseVkey(vkey)
+      return name === this.#origin ? keyId : undefined
+    } catch (cause) {
+      if (!isZtError(cause)) throw cause
+      return this.#fail('ZT-490-ROW', cause.message, cause)
+    }
   }
 
   #fail(code: ErrorCode, what: string, cause?: unknown): never {
