@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import { DENY_TYP, DenyList, openDenyList, signDenyList, type DenyEntry } from '#shared/protocol/deny-list.ts'
+import { signStatement } from '#shared/protocol/signed.ts'
+import { createProtocolFixture, NOW_S, type ProtocolFixture } from '#test/support/protocol-fixture.ts'
+import { createTestAuthority, TEST_NOW } from '#test/support/test-authority.ts'
+
+let fixture: ProtocolFixture
+before(async () => {
+  fixture = await createProtocolFixture()
+})
+
+const context = (): Parameters<typeof openDenyList>[1] => ({ trust: fixture.trust, now: TEST_NOW })
+const entry = (): DenyEntry => ({
+  kind: 'id',
+  value: fixture.operator.id,
+  from: NOW_S,
+  reason: 'left the team',
+})
+const signed = (ver: number, entries: readonly DenyEntry[]): string =>
+  signDenyList(fixture.hub, { ver, entries, now: TEST_NOW })
+
+describe('deny list', () => {
+  it('denies nobody before the first list', () => {
+    const deny = new DenyList()
+    assert.equal(deny.version, -1)
+    deny.check(fixture.operator)
+  })
+
+  it('denies an identity with every certificate, and a certificate alone', () => {
+    const deny = new DenyList()
+    deny.replace(openDenyList(signed(1, [entry()]), context()))
+    assert.throws(() => deny.check(fixture.operator), { code: 'ZT-403-REVOKED' })
+    assert.throws(() => deny.check({ id: fixture.operator.id, thumbprint: 'x' }), { code: 'ZT-403-REVOKED' })
+    deny.check(fixture.stranger)
+    const thumbprint = { ...entry(), kind: 'thumbprint' as const, value: fixture.operator.thumbprint }
+    deny.replace(openDenyList(signed(2, [thumbprint]), context()))
+    assert.throws(() => deny.checkThumbprint(fixture.operator.thumbprint), { code: 'ZT-403-REVOKED' })
+    assert.throws(() => deny.check(fixture.operator), { code: 'ZT-403-REVOKED' })
+    deny.check({ id: fixture.operator.id, thumbprint: fixture.stranger.thumbprint })
+  })
+
+  it('lets somebody back in only with a newer list', () => {
+    const deny = new DenyList()
+    deny.replace(openDenyList(signed(5, [entry()]), context()))
+    assert.throws(() => deny.replace(openDenyList(signed(4, []), context())), { code: 'ZT-408-STALE' })
+    deny.replace(openDenyList(signed(5, []), context()))
+    assert.throws(() => deny.check(fixture.operator), { code: 'ZT-403-REVOKED' })
+    deny.replace(openDenyList(signed(6, []), context()))
+    deny.check(fixture.operator)
+    assert.equal(deny.version, 6)
+  })
+
+  it('is not believed from a node, an operator or a foreign hub', async () => {
+    const body = { v: 1, iss: fixture.hub.id, ver: 9, iat: NOW_S, entries: [] }
+    for (const signer of [fixture.node, fixture.operator]) {
+      for (const iss of [signer.id, fixture.hub.id]) {
+        const text = signStatement(signer, DENY_TYP, { ...body, iss })
+        assert.throws(() => openDenyList(text, context()), { code: 'ZT-421-MISDIRECTED' })
+      }
+    }
+    const foreign = await (await createTestAuthority()).identity('/hub/h1')
+    assert.throws(() => openDenyList(signStatement(foreign, DENY_TYP, body), context()), {
+      code: 'ZT-401-CERT',
+    })
+  })
+
+  it('is not believed in the name of another hub, or under another type', () => {
+    const body = { v: 1, iss: 'spiffe://mesh.example/hub/h2', ver: 9, iat: NOW_S, entries: [] }
+    assert.throws(() => openDenyList(signStatement(fixture.hub, DENY_TYP, body), context()), {
+      code: 'ZT-421-MISDIRECTED',
+    })
+    const other = signStatement(fixture.hub, 'zt-receipt+jws', { ...body, iss: fixture.hub.id })
+    assert.throws(() => openDenyList(other, context()), { code: 'ZT-400-MALFORMED' })
+  })
+
+  const entries: Record<string, object> = {
+    'an identity that is none, and would deny nobody': { value: 'ann' },
+    'a thumbprint in hex, which would deny nobody': { kind: 'thumbprint', value: 'a'.repeat(64) },
+    'an identity where a thumbprint belongs': { kind: 'thumbprint' },
+    'an unknown kind': { kind: 'segment' },
+    'a reason of two lines': { reason: 'a\nb' },
+    'an unknown field': { until: 1 },
+  }
+  for (const [what, change] of Object.entries(entries)) {
+    it(`refuses ${what}, on both sides`, () => {
+      const bent = { ...entry(), ...change } as DenyEntry
+      assert.throws(() => signed(1, [bent]), { code: 'ZT-422-SCHEMA' })
+      const text = signStatement(fixture.hub, DENY_TYP, {
+        v: 1,
+        iss: fixture.hub.id,
+        ver: 1,
+        iat: NOW_S,
+        entries: [bent],
+      })
+      assert.throws(() => openDenyList(text, context()), { code: 'ZT-422-SCHEMA' })
+    })
+  }
+})
