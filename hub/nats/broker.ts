@@ -64,10 +64,12 @@ export class Broker {
   readonly #options: BrokerOptions
   readonly #authority: NatsAuthority
   readonly #server: NatsServer
+  #identity: Identity
   #system: Channel | undefined
 
   constructor(options: BrokerOptions, authority: NatsAuthority, server: NatsServer) {
     this.#options = options
+    this.#identity = options.identity
     this.#authority = authority
     this.#server = server
   }
@@ -93,6 +95,7 @@ export class Broker {
   /** Puts the system connection on a new identity of the hub: to be called as often as that is renewed. */
   async renew(identity: Identity): Promise<void> {
     const before = this.#system
+    this.#identity = identity
     this.#system = await this.#connect(identity, (request) => this.#authority.systemUserJwt(request))
     await before?.drain()
   }
@@ -111,8 +114,9 @@ export class Broker {
   async revoke(publicKeys: readonly string[]): Promise<void> {
     if (publicKeys.length === 0) return
     const update = await this.#authority.revoke(publicKeys)
+    await this.#server.writeFiles()
     try {
-      await this.#push(update)
+      await this.#tell(update)
     } catch (cause) {
       if (!isZtError(cause)) throw cause
       this.#options.log.warn('the nats-server was not told of a revocation; it reads its files again', {
@@ -128,14 +132,27 @@ export class Broker {
     await this.#server.close()
   }
 
-  async #push(update: AccountUpdate): Promise<void> {
+  async #tell(update: AccountUpdate): Promise<void> {
+    if (await this.#push(update)) return
+    // A server does not know an account that nobody has used since it started: it skips the update, and would load the
+    // older JWT that it started with. So the account is used first.
+    const visitor = await this.connect(this.#identity)
+    try {
+      if (await this.#push(update)) return
+      throw new ZtError('ZT-503-NATS', 'the nats-server did not take the account update')
+    } finally {
+      await visitor.close()
+    }
+  }
+
+  /** True if the server says that the account's new JWT is in force. */
+  async #push(update: AccountUpdate): Promise<boolean> {
     if (this.#system === undefined) throw new ZtError('ZT-503-NATS', 'there is no system connection')
     const { data } = await this.#system.request(updateSubject(update.account), Buffer.from(update.jwt), {
       timeoutMs: UPDATE_TIMEOUT_MS,
       unreachable: 'ZT-503-HUB',
     })
-    if (!acknowledged(data))
-      throw new ZtError('ZT-503-NATS', 'the nats-server did not take the account update')
+    return isUpdated(data)
   }
 
   #connect(identity: Identity, issue: (request: UserRequest) => string): Promise<Channel> {
@@ -156,11 +173,11 @@ export class Broker {
   }
 }
 
-/** The server's answer to an account update: `{"server":…,"data":{"code":200,…}}`. */
-function acknowledged(answer: Uint8Array): boolean {
+/** The answer is `{"server":…,"data":{"account":…,"code":200,"message":…}}`, of code 200 even if it was skipped. */
+function isUpdated(answer: Uint8Array): boolean {
   const reply = parseStrictJson(answer, { maxBytes: 16 * 1024 })
   const data = isObject(reply) ? reply['data'] : undefined
-  return isObject(data) && data['code'] === 200
+  return isObject(data) && data['message'] === 'jwt updated'
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -9,6 +9,8 @@ export interface ServerFiles {
   readonly roots: string
   readonly config: string
   readonly pid: string
+  /** where the server says, in a file named after its pid, that it listens */
+  readonly portsDir: string
   readonly log: string
 }
 
@@ -30,6 +32,7 @@ export function renderServerConfig({ name, host, port, files, accounts }: Server
     host,
     port,
     pid_file: files.pid,
+    ports_file_dir: files.portsDir,
     log_file: files.log,
     logfile_size_limit: 16 * 1024 * 1024,
     logfile_max_num: 3,

@@ -2,8 +2,8 @@
 // dies, and ends it. Trusts the operating system for its child's exit, and the authority for what the accounts are.
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { KeyObject } from 'node:crypto'
-import { mkdir, rm } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { access, mkdir, rm } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
 import { ZtError } from '#shared/errors/error.ts'
 import { sleep, type Clock, type Timer } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
@@ -39,6 +39,7 @@ export interface NatsServerOptions {
 }
 
 const START_TIMEOUT_MS = 15_000
+const START_FAILURES = 3
 const RELOAD_TIMEOUT_MS = 5_000
 const POLL_MS = 20
 const STOP_TIMEOUT_MS = 3_000
@@ -51,7 +52,7 @@ const STDERR_CHARS = 2_000
 /**
  * Starts a server and resolves when it listens with its certificate. One that an earlier hub left behind in `dir` is
  * ended first, so that the port is free; two hubs must never share a `dir`.
- * ZT-503-NATS if it does not come up in 15 s, with what it said in the log.
+ * ZT-503-NATS if it ends three times or does not come up in 15 s; details.said is what it said.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const server = new NatsServer(options)
@@ -72,6 +73,8 @@ export class NatsServer {
   #restart: Timer | undefined
   #written: Promise<unknown> = Promise.resolve()
   #failures = 0
+  /** the end of what the last server wrote to stderr: it logs to a file, but not before it has read where */
+  #said = ''
   #closing = false
 
   constructor(options: NatsServerOptions) {
@@ -83,6 +86,7 @@ export class NatsServer {
       roots: `${dir}/roots.pem`,
       config: `${dir}/nats-server.json`,
       pid: `${dir}/nats-server.pid`,
+      portsDir: `${dir}/ports`,
       log: `${dir}/nats-server.log`,
     }
   }
@@ -99,8 +103,10 @@ export class NatsServer {
     await endOrphan({ pidFile: this.#files.pid, configFile: this.#files.config, clock, log })
     await rm(this.#files.pid, { force: true })
     await this.#launch()
-    if (!(await this.#listening(START_TIMEOUT_MS))) {
-      throw new ZtError('ZT-503-NATS', 'nats-server did not start')
+    // A port that is not free yet is worth a second look; a configuration that it refuses is not.
+    if (!(await this.#listening(START_TIMEOUT_MS, () => this.#failures >= START_FAILURES))) {
+      const details = { said: this.#said.trim().slice(-200) }
+      throw new ZtError('ZT-503-NATS', 'nats-server did not start', { details })
     }
   }
 
@@ -116,9 +122,9 @@ export class NatsServer {
     }
   }
 
-  /** Makes the running server read its files again: certificate, roots, accounts. */
+  /** Makes the running server read its files again: certificate, roots, accounts. Does not wait until it has. */
   async reload(): Promise<void> {
-    await this.#write()
+    await this.writeFiles()
     // Between two servers there is nobody to tell: the next one reads the files when it starts.
     this.#child?.kill('SIGHUP')
   }
@@ -138,8 +144,9 @@ export class NatsServer {
     force.cancel()
   }
 
-  /** One after the other, each with what is true when it begins: the last one written is the newest. */
-  #write(): Promise<void> {
+  /** Writes what a server that starts or reloads from now on reads: certificate, roots, accounts. */
+  writeFiles(): Promise<void> {
+    // One after the other, each with what is true when it begins: the last one written is the newest.
     const done = this.#written.then(() => this.#writeFiles())
     this.#written = done.catch(() => undefined)
     return done
@@ -156,7 +163,9 @@ export class NatsServer {
   }
 
   async #launch(): Promise<void> {
-    await this.#write()
+    await this.writeFiles()
+    await rm(this.#files.portsDir, { recursive: true, force: true })
+    await mkdir(this.#files.portsDir, { mode: 0o700 })
     if (this.#closing) return
     const { binary, clock, log } = this.#options
     // Its own session: a Ctrl-C at the hub's terminal must not end the server before the hub is done with it.
@@ -167,24 +176,29 @@ export class NatsServer {
     })
     this.#child = child
     const startedNs = clock.monotonicNs()
-    let said = ''
+    this.#said = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(-STDERR_CHARS)
+      this.#said = (this.#said + text).slice(-STDERR_CHARS)
     })
     child.once('error', (error) => log.error('nats-server cannot be run', { binary, error }))
     child.once('close', (code, signal) => {
       const steady = clock.monotonicNs() - startedNs > BigInt(STEADY_MS) * 1_000_000n
-      this.#ended({ code, signal, said, steady })
+      this.#ended({ code, signal, steady })
     })
   }
 
-  #ended(end: { code: number | null; signal: string | null; said: string; steady: boolean }): void {
+  #ended(end: { code: number | null; signal: string | null; steady: boolean }): void {
     this.#child = undefined
     if (this.#closing) return
-    const { code, signal, said, steady } = end
+    const { code, signal, steady } = end
     this.#failures = steady ? 0 : this.#failures + 1
     const delayMs = Math.min(LONGEST_RESTART_MS, FIRST_RESTART_MS * 2 ** Math.min(this.#failures, 10))
-    this.#options.log.error('nats-server ended; it is started again', { code, signal, said, delayMs })
+    this.#options.log.error('nats-server ended; it is started again', {
+      code,
+      signal,
+      said: this.#said,
+      delayMs,
+    })
     this.#restart = this.#options.clock.after(delayMs, () => void this.#relaunch())
   }
 
@@ -194,15 +208,27 @@ export class NatsServer {
     } catch (error) {
       // The files could not be written: tried again like a server that ends at once.
       this.#options.log.error('nats-server cannot be configured', { error })
-      this.#ended({ code: null, signal: null, said: '', steady: false })
+      this.#ended({ code: null, signal: null, steady: false })
     }
   }
 
-  async #listening(timeoutMs: number): Promise<boolean> {
+  /** True if this child, and not another server on the port, says that it listens. */
+  async #announced(): Promise<boolean> {
+    const pid = this.#child?.pid
+    if (pid === undefined) return false
+    const file = `${this.#files.portsDir}/${basename(this.#options.binary)}_${pid}.ports`
+    return access(file).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #listening(timeoutMs: number, hopeless: () => boolean = () => false): Promise<boolean> {
     const { clock, host, port } = this.#options
     const deadline = clock.monotonicNs() + BigInt(timeoutMs) * 1_000_000n
-    while (clock.monotonicNs() < deadline && !this.#closing) {
-      if (await serves({ host: reachable(host), port }, this.#certificate)) return true
+    while (clock.monotonicNs() < deadline && !this.#closing && !hopeless()) {
+      if ((await this.#announced()) && (await serves({ host: reachable(host), port }, this.#certificate)))
+        return true
       await sleep(clock, POLL_MS)
     }
     return false
