@@ -3,7 +3,8 @@ import type { Clock } from '#shared/host/clock.ts'
 import type { Environment } from './grammar/invocation.ts'
 
 export interface TextSink {
-  write(chunk: string | Uint8Array): unknown
+  /** `done` is called when the chunk has left, or could not */
+  write(chunk: string | Uint8Array, done?: () => void): unknown
   readonly isTTY?: boolean
   readonly columns?: number
 }

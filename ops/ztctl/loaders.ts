@@ -7,6 +7,7 @@ import type { VerbName } from './grammar/verbs.ts'
 export type Execute = (call: Invocation, io: Io) => Promise<number>
 
 export const LOADERS: Readonly<Record<VerbName, () => Promise<{ execute: Execute }>>> = {
+  allow: () => import('./verbs/allow.ts'),
   'audit verify': () => import('./verbs/audit-verify.ts'),
   'can-i': () => import('./verbs/can-i.ts'),
   completion: () => import('./verbs/completion.ts'),

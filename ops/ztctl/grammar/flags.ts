@@ -113,6 +113,7 @@ const TABLE = {
   },
   quiet: { kind: 'switch', short: 'q', summary: 'print ids or names only' },
   reason: { kind: 'text', placeholder: 'TEXT', summary: 'why, for the record' },
+  replace: { kind: 'switch', summary: 'the new machine may take the name over from the one that has it' },
   'request-timeout': {
     kind: 'duration',
     placeholder: 'DURATION',

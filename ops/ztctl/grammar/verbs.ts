@@ -3,6 +3,7 @@
 import type { FlagName } from './flags.ts'
 
 export type VerbName =
+  | 'allow'
   | 'audit verify'
   | 'can-i'
   | 'completion'
@@ -120,7 +121,7 @@ export const VERBS: readonly VerbSpec[] = [
       },
     ],
     operands: [{ name: 'NAME', required: true }],
-    flags: ['output'],
+    flags: ['replace', 'output'],
   },
   {
     ...NOTHING,
@@ -136,26 +137,39 @@ export const VERBS: readonly VerbSpec[] = [
   {
     ...NOTHING,
     name: 'revoke',
-    summary: 'deny a SPIFFE ID, or one certificate by its fingerprint',
+    summary: 'deny an identity, everywhere, at once',
     examples: [
+      { what: 'deny an operator', line: 'ztctl revoke operator/mallory --reason "left"' },
       {
-        what: 'deny an operator',
-        line: 'ztctl revoke spiffe://mesh.example/operator/mallory --reason "left"',
+        what: 'deny any identity by its SPIFFE ID',
+        line: 'ztctl revoke spiffe://mesh.example/ci/nightly --yes',
       },
-      { what: 'deny one certificate', line: 'ztctl revoke wEr7…43 chars…Q --yes' },
     ],
-    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true }],
+    operands: [{ name: 'SPIFFE-ID', required: true }],
     flags: ['reason', 'yes', 'output'],
+  },
+  {
+    ...NOTHING,
+    name: 'allow',
+    summary: 'lift a revocation; a node then needs a new join token',
+    examples: [
+      { what: 'let an operator in again', line: 'ztctl allow operator/alice' },
+      { what: 'let a node join again', line: 'ztctl allow node/laptop-7' },
+    ],
+    operands: [{ name: 'SPIFFE-ID', required: true }],
+    flags: ['output'],
   },
   {
     ...NOTHING,
     name: 'spawn',
     summary: 'start a program on a node and print its id',
-    detail: 'The program runs in a sandbox and goes on after ztctl has ended.',
+    detail:
+      'The program runs in a sandbox and goes on after ztctl has ended. It is named by its absolute path, or by a bare\n' +
+      'name that the node looks up. Without --cap it gets network, read_anywhere, subprocess and workspace_rw.',
     examples: [
       { what: 'start a program', line: 'ztctl spawn -n mac-mini -- sleep 60' },
       { what: 'the flag may stand before the verb', line: 'ztctl --node mac-mini spawn -- sleep 60' },
-      { what: 'start it and follow its output', line: 'ztctl spawn -n mac-mini -f -- ./build.sh' },
+      { what: 'start it and follow its output', line: 'ztctl spawn -n mac-mini -f -- make test' },
       {
         what: 'without the network, and only if the file is the expected one',
         line: 'ztctl spawn -n mac-mini --cap workspace_rw --cap read_anywhere --exe-sha256 5c…e1 -- /opt/tool',
@@ -212,9 +226,12 @@ export const VERBS: readonly VerbSpec[] = [
     ...NOTHING,
     name: 'kill',
     summary: 'end a process and everything it started',
+    detail:
+      'TERM first, and KILL for what is left after --grace. With -s and no --grace the signal is all that is sent.',
     examples: [
       { what: 'TERM, then KILL after ten seconds', line: 'ztctl kill mac-mini/p-4xk2' },
       { what: 'at once', line: 'ztctl kill -s KILL p-4xk2' },
+      { what: 'only a signal', line: 'ztctl kill -s HUP mac-mini/p-4xk2' },
     ],
     operands: [{ name: '[NODE/]PROC', required: true, repeat: true, complete: 'process' }],
     flags: ['node', 'signal', 'grace', 'output', 'quiet'],

@@ -7,7 +7,7 @@ import { renderTable } from './table.ts'
 const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ['Processes', ['spawn', 'run', 'ps', 'logs', 'kill']],
   ['Nodes', ['node ls', 'node join-token', 'node revoke']],
-  ['Access', ['login', 'logout', 'whoami', 'can-i', 'revoke']],
+  ['Access', ['login', 'logout', 'whoami', 'can-i', 'revoke', 'allow']],
   ['Evidence', ['audit verify']],
   ['This machine', ['doctor', 'version', 'completion', 'help']],
 ]

@@ -1,0 +1,20 @@
+// How a remote process ended, as an exit status of our own.
+import { constants } from 'node:os'
+import type { ExitStatus } from '#shared/protocol/results.ts'
+
+const SIGNALED = 128
+const TIMED_OUT = 124
+
+/** The process's own code; 128+n for signal n; 124 when its time limit ended it. */
+export function exitCodeOf({ code, signal, limit }: ExitStatus): number {
+  if (limit === 'wall_s') return TIMED_OUT
+  if (signal === undefined) return code ?? 255
+  const number = new Map<string, number>(Object.entries(constants.signals)).get(`SIG${signal}`)
+  return number === undefined ? 255 : SIGNALED + number
+}
+
+/** "exit 3", "signal KILL", "time limit": for tables. */
+export function exitText({ code, signal, limit }: ExitStatus): string {
+  if (limit === 'wall_s') return 'time limit'
+  return signal === undefined ? `exit ${code ?? '?'}` : `signal ${signal}`
+}

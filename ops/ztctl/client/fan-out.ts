@@ -1,0 +1,86 @@
+// One question to several nodes at once. No node is silently left out: one that does not answer is in the result.
+import { isZtError, type ZtError } from '#shared/errors/error.ts'
+import { ERROR_TABLE } from '#shared/errors/codes.ts'
+import { isName } from '#shared/identity/names.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import { quoted, usageError } from '../grammar/usage-error.ts'
+import type { Io } from '../io.ts'
+import { remark } from '../output/report-error.ts'
+import type { Mesh } from './mesh.ts'
+
+export type NodeAnswer<T> =
+  | { readonly node: string; readonly ok: true; readonly value: T }
+  | { readonly node: string; readonly ok: false; readonly error: ZtError }
+
+const AT_ONCE = 16
+
+/** The nodes of -n, else all that have joined. Errors: ZT-400-USAGE, and those of Mesh.hub(). */
+export async function chosenNodes(call: Invocation, mesh: Mesh): Promise<readonly string[]> {
+  const given = namedNodes(call)
+  if (given.length > 0) return given
+  const { nodes } = await mesh.hub('node.list', {})
+  return nodes
+    .filter((node) => node.state === 'joined' || node.state === 'distrusted')
+    .map((node) => node.name)
+}
+
+/** The nodes of -n, each once. Errors: ZT-400-USAGE for a name that no node can have. */
+export function namedNodes(call: Invocation): readonly string[] {
+  const names = [...new Set(call.flags.all('node').flatMap((text) => text.split(',')))]
+  for (const name of names) {
+    if (!isName(name))
+      throw usageError(`no node can be called ${quoted(name)}`, '`ztctl node ls` lists the nodes')
+  }
+  return names
+}
+
+/** The one node of -n. Errors: ZT-400-USAGE for none or several. */
+export function oneNode(call: Invocation): string {
+  const [name, second] = namedNodes(call)
+  const hint = '`ztctl node ls` lists the nodes; ZTMESH_NODE sets one for all commands'
+  if (name === undefined) throw usageError(`${call.verb.name} needs a node: -n NAME`, hint)
+  if (second !== undefined) throw usageError(`${call.verb.name} takes one node`, hint)
+  return name
+}
+
+/** Asks each node; a failure is an answer too, and only what is no ZtError is thrown. */
+export async function askNodes<T>(
+  nodes: readonly string[],
+  ask: (node: string) => Promise<T>,
+): Promise<readonly NodeAnswer<T>[]> {
+  const answers: NodeAnswer<T>[] = []
+  const waiting = [...nodes.entries()]
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, node] = next
+      answers[index] = await askOne(node, ask)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  return answers
+}
+
+async function askOne<T>(node: string, ask: (node: string) => Promise<T>): Promise<NodeAnswer<T>> {
+  try {
+    return { node, ok: true, value: await ask(node) }
+  } catch (error) {
+    if (!isZtError(error)) throw error
+    return { node, ok: false, error }
+  }
+}
+
+/** The nodes that failed, for JSON. */
+export function failuresOf(answers: readonly NodeAnswer<unknown>[]): readonly Record<string, string>[] {
+  return answers.flatMap((answer) =>
+    answer.ok ? [] : [{ node: answer.node, code: answer.error.code, message: answer.error.message }],
+  )
+}
+
+/** Says which nodes failed, and gives the exit status: 0, the one node's own, or 8 when there were several. */
+export function concludeFanOut(answers: readonly NodeAnswer<unknown>[], io: Io): number {
+  const failed = answers.flatMap((answer) => (answer.ok ? [] : [answer]))
+  for (const { node, error } of failed) remark(`${node}: ${error.message} (${error.code})`, io)
+  const [first] = failed
+  if (first === undefined) return 0
+  return answers.length === 1 ? ERROR_TABLE[first.error.code].exit : 8
+}

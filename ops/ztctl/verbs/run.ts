@@ -1,0 +1,29 @@
+// ztctl run: a program on a node as if it were here: its output, its exit code.
+import { constants } from 'node:os'
+import { exitCodeOf } from '../client/exit-code.ts'
+import { withMesh } from '../client/live-mesh.ts'
+import { runProcess, startProcess, type Attached } from '../client/run-process.ts'
+import { printStarted } from '../client/started.ts'
+import { writeStatusFile } from '../client/status-file.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import type { Io } from '../io.ts'
+import { remark } from '../output/report-error.ts'
+
+export async function execute(call: Invocation, io: Io): Promise<number> {
+  return withMesh({ call, io }, async (mesh) => {
+    if (call.flags.has('detach')) {
+      printStarted(await startProcess(mesh, call), call, io)
+      return 0
+    }
+    const attached = await writeStatusFile(call, () => runProcess(mesh, { call, io }, () => undefined))
+    return conclude(attached, io)
+  })
+}
+
+/** The exit status of a process that was followed to its end, or let go of. */
+export function conclude({ node, receipt, ending, signal }: Attached, io: Io): number {
+  if (ending.kind === 'exit') return exitCodeOf(ending.status)
+  const name = `${node}/${receipt.result.proc}`
+  remark(`let go of ${name}, which goes on; attach again with: ztctl logs -f ${name}`, io)
+  return 128 + constants.signals[signal ?? 'SIGINT']
+}
