@@ -17,6 +17,9 @@ import { NAME_TAG } from '#shared/x509/general-name.ts'
 import type { Subtrees } from '#shared/x509/name-constraints.ts'
 import { OID } from '#shared/x509/oid.ts'
 
+// Encoded once: an SVID has nine of them.
+const ENCODED_OID: ReadonlyMap<string, Uint8Array> = new Map(Object.values(OID).map((id) => [id, oid(id)]))
+
 export interface AlternativeNames {
   readonly uri: string
   readonly dns: readonly string[]
@@ -45,7 +48,7 @@ export function keyUsage(usages: readonly KeyUsage[]): Uint8Array {
 }
 
 export function extendedKeyUsage(purposes: readonly string[]): Uint8Array {
-  return extension(OID.extendedKeyUsage, sequence(...purposes.map(oid)))
+  return extension(OID.extendedKeyUsage, sequence(...purposes.map(encoded)))
 }
 
 export function subjectKeyId(spki: Uint8Array): Uint8Array {
@@ -82,9 +85,13 @@ function subtrees(bases: Subtrees): Uint8Array[] {
 }
 
 function extension(id: string, value: Uint8Array): Uint8Array {
-  return sequence(oid(id), octetString(value))
+  return sequence(encoded(id), octetString(value))
 }
 
 function critical(id: string, value: Uint8Array): Uint8Array {
-  return sequence(oid(id), booleanTrue(), octetString(value))
+  return sequence(encoded(id), booleanTrue(), octetString(value))
+}
+
+function encoded(id: string): Uint8Array {
+  return ENCODED_OID.get(id) ?? oid(id)
 }
