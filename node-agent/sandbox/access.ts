@@ -15,20 +15,20 @@ export function mayExecute(stat: Pick<Stats, 'mode' | 'uid' | 'gid'>, runAs: Run
 }
 
 /**
- * The outermost folder on the way to `path` that the user may not search, or undefined if all are open. `path` is
- * absolute and without links; it is not looked at itself. A folder that cannot be looked at counts as closed.
+ * The outermost folder on the way from `base` to `path` that the user may not search, or undefined if all are open.
+ * Both are absolute and without links; `path` is not looked at itself. A folder that is gone counts as closed.
  */
-export function closedAncestor(path: string, runAs: RunAs): string | undefined {
-  return ancestorsOf(path).find((folder) => {
+export function closedAncestor(path: string, runAs: RunAs, base: string = '/'): string | undefined {
+  return ancestorsOf(path, base).find((folder) => {
     const stat = statSync(folder, { throwIfNoEntry: false })
     return stat === undefined || !mayExecute(stat, runAs)
   })
 }
 
-/** From the root down, without `path` itself. */
-function ancestorsOf(path: string): string[] {
+/** From `base` down, without `path` itself. */
+function ancestorsOf(path: string, base: string): string[] {
   const parent = dirname(path)
-  return parent === path ? [] : [...ancestorsOf(parent), parent]
+  return parent === path || !isWithin(parent, base) ? [] : [...ancestorsOf(parent, base), parent]
 }
 
 /** True if `path` is `folder` or below it; both absolute and normal. */

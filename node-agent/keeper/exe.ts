@@ -1,0 +1,235 @@
+// From a name to an open file and its digest. The digest is of the bytes of the descriptor that is held, and it is this
+// inode that runs. Scripts are the file that was named; the program that interprets them is hashed and held as well.
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  type BigIntStats,
+} from 'node:fs'
+import { join, posix } from 'node:path'
+import { promisify } from 'node:util'
+import { ZtError } from '#shared/errors/error.ts'
+import { closedAncestor, isWithin, mayExecute } from '../sandbox/access.ts'
+import { WORKSPACE } from '../sandbox/profile.ts'
+import type { BoundFile, RunAs } from '../sandbox/sandbox.ts'
+import { workspacePath } from '../sandbox/workspace.ts'
+import type { HashedFile, PrepareRequest } from './protocol.ts'
+
+const readAt = promisify(read)
+// linux/fcntl.h; the same on x86_64 and aarch64. Opens a name and nothing behind it, so no device notices.
+const O_PATH = 0o10000000
+const CHUNK_BYTES = 1024 * 1024
+// linux/binfmts.h: BINPRM_BUF_SIZE, how much of a script's first line the kernel looks at.
+const FIRST_LINE_BYTES = 256
+// A file that changed this shortly ago may change again without a new time stamp.
+const SETTLED_MS = 2000
+const MAX_CACHED = 4096
+
+/** An open program. `close` once; nothing of it is used afterwards. */
+export interface OpenExecutable {
+  readonly file: HeldFile
+  readonly interpreter: HeldFile | undefined
+  close(): void
+}
+
+export interface HeldFile extends HashedFile, BoundFile {
+  /** dev, inode, size and times at the moment of hashing */
+  readonly mark: string
+}
+
+/** Opens and hashes programs; remembers digests of files that have not changed since. */
+export class ExecutableStore {
+  readonly #digests = new Map<string, string>()
+  readonly #now: () => number
+
+  /** `now`: milliseconds since 1970 */
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /**
+   * `hidden` are folders of which no program runs: the sandbox does not show them.
+   * Errors: ZT-404-EXE if there is no such program; ZT-403-EXE if it is not a file that the user may execute.
+   */
+  async open(request: PrepareRequest, hidden: readonly string[]): Promise<OpenExecutable> {
+    const place = locate(request)
+    const file = await this.#hold(place.host, request.runAs, place.workspace)
+    try {
+      if (file.path === file.realpath && hidden.some((folder) => isWithin(file.realpath, folder))) {
+        throw new ZtError('ZT-403-EXE', 'the program lies in a folder that no process may see')
+      }
+      const line = await interpreterOf(file.fd)
+      const interpreter = line === undefined ? undefined : await this.#hold(line, request.runAs, undefined)
+      return {
+        file,
+        interpreter,
+        close: () => {
+          closeSync(file.fd)
+          if (interpreter !== undefined) closeSync(interpreter.fd)
+        },
+      }
+    } catch (cause) {
+      closeSync(file.fd)
+      throw cause
+    }
+  }
+
+  async #hold(path: string, runAs: RunAs, workspace: string | undefined): Promise<HeldFile> {
+    const fd = openProgram(path)
+    try {
+      const realpath = readlinkSync(`/proc/self/fd/${fd}`)
+      const shown = workspace === undefined ? undefined : insideWorkspace(realpath, realpathSync(workspace))
+      requireExecutable(fd, realpath, { runAs, base: shown?.base ?? '/' })
+      const { sha256, mark } = await this.#digest(fd)
+      return { fd, realpath, path: shown?.path ?? realpath, sha256, mark }
+    } catch (cause) {
+      closeSync(fd)
+      throw cause
+    }
+  }
+
+  async #digest(fd: number): Promise<{ sha256: string; mark: string }> {
+    const before = fstatSync(fd, { bigint: true })
+    const mark = markOf(before)
+    const known = this.#digests.get(mark)
+    if (known !== undefined) return { sha256: known, mark }
+    const sha256 = await hashFile(fd)
+    if (markOf(fstatSync(fd, { bigint: true })) !== mark) {
+      throw new ZtError('ZT-403-EXE', 'the program changed while it was read')
+    }
+    const settled = Number(before.ctimeNs / 1_000_000n) + SETTLED_MS < this.#now()
+    if (settled) this.#remember(mark, sha256)
+    return { sha256, mark }
+  }
+
+  #remember(mark: string, sha256: string): void {
+    const [oldest] = this.#digests.keys()
+    if (this.#digests.size >= MAX_CACHED && oldest !== undefined) this.#digests.delete(oldest)
+    this.#digests.set(mark, sha256)
+  }
+}
+
+/** Errors: ZT-412-FACT with details.fact "exe" if a held file was changed, or taken from its path, since it was hashed. */
+export function requireUnchanged(file: HeldFile): void {
+  const same =
+    markOf(fstatSync(file.fd, { bigint: true })) === file.mark &&
+    readlinkSync(`/proc/self/fd/${file.fd}`) === file.realpath
+  if (!same)
+    throw new ZtError('ZT-412-FACT', 'the program changed after it was hashed', { details: { fact: 'exe' } })
+}
+
+/** What tells one state of a file from another, as far as the kernel says. */
+function markOf(stat: BigIntStats): string {
+  return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(':')
+}
+
+/** True if `path` is that file now. */
+export function isSameFile(path: string, file: HeldFile): boolean {
+  const held = fstatSync(file.fd, { bigint: true })
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found !== undefined && found.dev === held.dev && found.ino === held.ino
+}
+
+interface Place {
+  readonly host: string
+  /** of the host, if the program was named as one of the workspace */
+  readonly workspace: string | undefined
+}
+
+function locate({ path, searchPath, runAs, workspace }: PrepareRequest): Place {
+  if (path.includes('/')) {
+    if (!path.startsWith('/'))
+      throw new ZtError('ZT-404-EXE', 'the program must be a bare name or an absolute path')
+    const normal = posix.normalize(path)
+    if (!isWithin(normal, WORKSPACE)) return { host: normal, workspace: undefined }
+    const folder = workspacePath(workspace)
+    return { host: join(folder, posix.relative(WORKSPACE, normal)), workspace: folder }
+  }
+  // As execvp(3) does: the first that can be executed, also if another of that name comes before it.
+  const found = searchPath
+    .map((folder) => join(folder, path))
+    .find((candidate) => isProgram(candidate, runAs))
+  if (found === undefined) throw new ZtError('ZT-404-EXE', "the program is not on the node's search path")
+  return { host: found, workspace: undefined }
+}
+
+function isProgram(path: string, runAs: RunAs): boolean {
+  try {
+    const stat = statSync(path)
+    return stat.isFile() && mayExecute(stat, runAs)
+  } catch {
+    return false
+  }
+}
+
+/** Opens the name first and the content only when that is a regular file: no pipe blocks, no device is touched. */
+function openProgram(path: string): number {
+  let name: number
+  try {
+    name = openSync(path, O_PATH)
+  } catch (cause) {
+    throw new ZtError('ZT-404-EXE', 'there is no such program on the node', { cause })
+  }
+  try {
+    if (!fstatSync(name).isFile()) throw new ZtError('ZT-403-EXE', 'the program is not a regular file')
+    return openSync(`/proc/self/fd/${name}`, constants.O_RDONLY)
+  } catch (cause) {
+    if (cause instanceof ZtError) throw cause
+    throw new ZtError('ZT-403-EXE', 'the program cannot be read, and so not hashed', { cause })
+  } finally {
+    closeSync(name)
+  }
+}
+
+/** Where the sandbox shows a file of the workspace; undefined if a link led out of it. */
+function insideWorkspace(
+  realpath: string,
+  base: string,
+): { readonly path: string; readonly base: string } | undefined {
+  if (!isWithin(realpath, base)) return undefined
+  return { path: posix.join(WORKSPACE, posix.relative(base, realpath)), base }
+}
+
+function requireExecutable(fd: number, realpath: string, by: { runAs: RunAs; base: string }): void {
+  const stat = fstatSync(fd)
+  // A file without a name has no place where the sandbox could show it; the kernel appends this to its last one.
+  if (stat.nlink === 0 || realpath.endsWith(' (deleted)'))
+    throw new ZtError('ZT-404-EXE', 'the program was deleted')
+  const closed = closedAncestor(realpath, by.runAs, by.base)
+  if (closed !== undefined || !mayExecute(stat, by.runAs)) {
+    throw new ZtError('ZT-403-EXE', 'the user of workloads may not execute this program')
+  }
+}
+
+async function hashFile(fd: number): Promise<string> {
+  const hash = createHash('sha256')
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  let position = 0
+  for (;;) {
+    const { bytesRead } = await readAt(fd, chunk, 0, CHUNK_BYTES, position)
+    if (bytesRead === 0) return hash.digest('base64url')
+    hash.update(chunk.subarray(0, bytesRead))
+    position += bytesRead
+  }
+}
+
+/** The program that runs a script, or undefined for a program of its own. */
+async function interpreterOf(fd: number): Promise<string | undefined> {
+  const buffer = Buffer.alloc(FIRST_LINE_BYTES)
+  const { bytesRead } = await readAt(fd, buffer, 0, FIRST_LINE_BYTES, 0)
+  const start = buffer.subarray(0, bytesRead)
+  if (start.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'))) return undefined
+  // execvp(3) hands what is neither to the shell.
+  if (!start.subarray(0, 2).equals(Buffer.from('#!'))) return '/bin/sh'
+  const line = start.subarray(2).toString('utf8').split('\n', 1)[0] ?? ''
+  const path = /^[ \t]*(\/[^ \t\0]+)/.exec(line)?.[1]
+  if (path === undefined)
+    throw new ZtError('ZT-403-EXE', 'the first line of the script names no absolute path')
+  return path
+}

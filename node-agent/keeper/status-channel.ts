@@ -1,0 +1,45 @@
+// bubblewrap's side channel: it says who its first process is, waits until it may go on, and says at the end with what
+// the program ended, but only if the program was ever executed (bwrap(1), --json-status-fd and --block-fd).
+import type { Socket } from 'node:net'
+import { JsonLines } from './lines.ts'
+
+export interface FirstProcess {
+  readonly pid: number
+  /** inode number of the pid namespace whose init this is */
+  readonly namespace: number
+}
+
+export interface StatusHandlers {
+  /** Nothing of the sandbox exists yet; bubblewrap waits for `proceed`. */
+  onFirstProcess(first: FirstProcess): void
+  onExitCode(code: number): void
+}
+
+const MAX_LINE_BYTES = 16 * 1024
+
+/** Resolves when bubblewrap has closed its side. */
+export async function readStatus(channel: Socket, handlers: StatusHandlers): Promise<void> {
+  const lines = new JsonLines(MAX_LINE_BYTES)
+  try {
+    for await (const chunk of channel) {
+      for (const value of lines.push(chunk as Buffer)) tell(value, handlers)
+    }
+  } finally {
+    channel.destroy()
+  }
+}
+
+/** Lets bubblewrap set up the sandbox and execute the program. */
+export function proceed(channel: Socket): void {
+  channel.write('1')
+}
+
+function tell(value: unknown, handlers: StatusHandlers): void {
+  if (typeof value !== 'object' || value === null) return
+  const members = new Map(Object.entries<unknown>(value as Record<string, unknown>))
+  const pid = members.get('child-pid')
+  const namespace = members.get('pid-namespace')
+  const code = members.get('exit-code')
+  if (typeof pid === 'number' && typeof namespace === 'number') handlers.onFirstProcess({ pid, namespace })
+  if (typeof code === 'number') handlers.onExitCode(code)
+}

@@ -1,0 +1,265 @@
+// One process tree, from bubblewrap's start to the confirmed end of everything in it, with its output and its record.
+// Order: record "starting" is on disk, then bubblewrap is started; record "running" is on disk, then the program is.
+import { once } from 'node:events'
+import { closeSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
+import { ZtError } from '#shared/errors/error.ts'
+import { sleep, type Clock } from '#shared/host/clock.ts'
+import type { KillSignal } from '#shared/protocol/command.ts'
+import { launchPlan, type LaunchedPlan } from '../sandbox/launch.ts'
+import type { SandboxPlan } from '../sandbox/sandbox.ts'
+import { startDrain, type Drain } from './drain.ts'
+import { isSameFile, type OpenExecutable } from './exe.ts'
+import type { PipeEnds } from './fifo.ts'
+import { OutputWriter, type OutputLimits } from './output-log.ts'
+import { hasExecuted, readStat } from './process-tree.ts'
+import type { Started, Stream, TreeMember } from './protocol.ts'
+import { procDir, writeRecord, type KeptExit, type ProcRecord } from './record.ts'
+import { proceed, readStatus, type FirstProcess } from './status-channel.ts'
+import { afterLong } from './timing.ts'
+import { Tree } from './tree.ts'
+
+export interface SupervisedOptions {
+  readonly stateDir: string
+  /** as it is on disk already, in state "starting" */
+  readonly record: ProcRecord
+  readonly plan: SandboxPlan
+  /** closed when it is needed no longer */
+  readonly exe: OpenExecutable
+  readonly pipes: Readonly<Record<Stream, PipeEnds>>
+  readonly limits: OutputLimits
+  readonly wallMs: number | undefined
+  readonly clock: Clock
+  readonly onOutput: (stream: Stream, size: number) => void
+  /** something that does not stop the process, and that an operator should know */
+  readonly onFault: (what: string, cause: unknown) => void
+}
+
+interface ProgramEnd {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+const WALL_GRACE_MS = 5000
+const EXEC_POLL_MS = 1
+const LAST_OUTPUT_MS = 2000
+const REASON_CHARACTERS = 400
+
+export class Supervised {
+  /** rejects if the program never ran: ZT-500-SPAWN, ZT-403-EXE, ZT-412-FACT */
+  readonly started: Promise<Started>
+  /** never rejects; the record as it stays */
+  readonly ended: Promise<ProcRecord>
+  readonly #options: SupervisedOptions
+  readonly #startedNow = Promise.withResolvers<Started>()
+  readonly #drains: Readonly<Record<Stream, { readonly writer: OutputWriter; readonly drain: Drain }>>
+  readonly #sent = new Set<KillSignal>()
+  #record: ProcRecord
+  #child: ChildProcess | undefined
+  #tree: Tree | undefined
+  #exitCode: number | undefined
+  #executed = false
+  #reason: string | undefined
+
+  constructor(options: SupervisedOptions) {
+    this.#options = options
+    this.#record = options.record
+    this.#drains = { stdout: this.#drain('stdout'), stderr: this.#drain('stderr') }
+    this.started = this.#startedNow.promise
+    // Whoever started it may be gone; the record says the same.
+    this.started.catch(() => undefined)
+    this.ended = this.#run()
+  }
+
+  get record(): ProcRecord {
+    const { stdout, stderr } = this.#drains
+    const output = { ...this.#record.output, stdout: stdout.writer.size, stderr: stderr.writer.size }
+    return { ...this.#record, output }
+  }
+
+  members(): TreeMember[] {
+    return (this.#tree?.members() ?? []).map(({ pid, ppid, started, comm }) => ({ pid, ppid, started, comm }))
+  }
+
+  /** Signals the whole tree, and kills it after `graceMs`; resolves when all of it is gone. */
+  kill(signal: KillSignal, graceMs: number): Promise<ProcRecord> {
+    this.#reason ??= 'killed'
+    if (signal === 'KILL' || this.#tree === undefined) this.#killNow()
+    else {
+      this.#sent.add(signal)
+      this.#tree.signal(signal)
+      const timer = this.#options.clock.after(graceMs, () => this.#killNow())
+      void this.ended.then(() => timer.cancel())
+    }
+    return this.ended
+  }
+
+  #killNow(): void {
+    this.#sent.add('KILL')
+    // Before it has a tree there is only bubblewrap, which is our own child.
+    if (this.#tree === undefined) this.#child?.kill('SIGKILL')
+    else this.#tree.kill()
+  }
+
+  #drain(stream: Stream): { writer: OutputWriter; drain: Drain } {
+    const { stateDir, record, limits, clock, pipes, onOutput } = this.#options
+    const writer = new OutputWriter(procDir(stateDir, record.proc), stream, limits)
+    const onSize = (size: number): void => onOutput(stream, size)
+    return { writer, drain: startDrain({ readFd: pipes[stream].readFd, writer, clock, onSize }) }
+  }
+
+  async #run(): Promise<ProcRecord> {
+    let end: ProgramEnd | undefined
+    try {
+      end = await this.#supervise()
+    } catch (cause) {
+      this.#reason ??= describe(cause)
+      this.#options.onFault('a process could not be supervised', cause)
+      this.#killNow()
+    }
+    await this.#tree?.gone(this.#options.clock)
+    await this.#lastOutput()
+    this.#options.exe.close()
+    return this.#finish(end)
+  }
+
+  async #supervise(): Promise<ProgramEnd> {
+    const { child, status } = this.#launch()
+    this.#child = child
+    const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+    const [[code, signal]] = await Promise.all([exit, this.#follow(status)])
+    return { code, signal }
+  }
+
+  #launch(): LaunchedPlan {
+    const { plan, pipes } = this.#options
+    try {
+      return launchPlan(plan, { stdout: pipes.stdout.writeFd, stderr: pipes.stderr.writeFd })
+    } finally {
+      // The program has its own now, or never will: a pipe ends when nobody can write to it any more.
+      for (const { writeFd } of Object.values(pipes)) closeSync(writeFd)
+    }
+  }
+
+  async #follow(status: Socket): Promise<void> {
+    await readStatus(status, {
+      onFirstProcess: (first) => this.#onFirstProcess(first, status),
+      onExitCode: (code) => {
+        this.#exitCode = code
+      },
+    })
+  }
+
+  #onFirstProcess(first: FirstProcess, status: Socket): void {
+    const { clock, stateDir, wallMs } = this.#options
+    const started = readStat(first.pid)?.started
+    if (started === undefined) throw new ZtError('ZT-500-SPAWN', 'the sandbox ended before it began')
+    this.#tree = new Tree(first, started)
+    this.#record = { ...this.#record, state: 'running', pid: first.pid, started }
+    writeRecord(stateDir, this.#record)
+    // If we crash here, bubblewrap dies with us before it executes anything, and the record says "lost".
+    proceed(status)
+    if (wallMs !== undefined) {
+      const timer = afterLong(clock, wallMs, () => this.#onWallTime())
+      void this.ended.then(() => timer.cancel())
+    }
+    void this.#watchExecution(this.#tree)
+  }
+
+  #onWallTime(): void {
+    this.#reason ??= 'wall time limit'
+    void this.kill('TERM', WALL_GRACE_MS)
+  }
+
+  /** Tells when the program itself runs. A program that ends sooner is told by bubblewrap's exit code. */
+  async #watchExecution(tree: Tree): Promise<void> {
+    while (!tree.ended) {
+      if (hasExecuted(tree.pid, this.#options.plan.argv0)) {
+        this.#onExecuted(tree)
+        return
+      }
+      await sleep(this.#options.clock, EXEC_POLL_MS)
+    }
+  }
+
+  #onExecuted(tree: Tree): void {
+    this.#executed = true
+    const { exe } = this.#options
+    const files = exe.interpreter === undefined ? [exe.file] : [exe.file, exe.interpreter]
+    // The bind over the program's path is lost for good if that name is replaced on the host in between, so if it is
+    // there now it was there at the execve.
+    if (tree.ended || files.every((file) => isSameFile(`/proc/${tree.pid}/root${file.path}`, file))) {
+      this.#startedNow.resolve({ pid: tree.pid, started: tree.started })
+      return
+    }
+    this.#reason = 'the program was replaced while it started'
+    this.#startedNow.reject(new ZtError('ZT-412-FACT', this.#reason, { details: { fact: 'exe' } }))
+    this.#killNow()
+  }
+
+  /** What was written before the end is in the pipes still; a descriptor that was passed out of the tree is not waited for. */
+  async #lastOutput(): Promise<void> {
+    const drains = Object.values(this.#drains).map(({ drain }) => drain)
+    const done = Promise.all(drains.map((drain) => drain.done)).catch((cause: unknown) => {
+      this.#options.onFault('output could not be read', cause)
+    })
+    const stopping = new AbortController()
+    await Promise.race([done, sleep(this.#options.clock, LAST_OUTPUT_MS, stopping.signal)])
+    stopping.abort()
+    for (const drain of drains) drain.stop()
+    await done
+  }
+
+  #finish(end: ProgramEnd | undefined): ProcRecord {
+    const { clock, stateDir, onFault } = this.#options
+    const executed = this.#executed || this.#exitCode !== undefined
+    const why = executed ? this.#reason : (this.#reason ?? this.#setupMessage())
+    this.#record = {
+      ...this.record,
+      state: executed ? 'exited' : 'failed',
+      ended: clock.now(),
+      ...(executed ? { exit: this.#exit(end) } : {}),
+      ...(why === undefined ? {} : { reason: why }),
+    }
+    try {
+      writeRecord(stateDir, this.#record)
+    } catch (cause) {
+      // On disk it stays "running", which the next keeper takes for "lost": less than is known, never more.
+      onFault('the end of a process could not be recorded', cause)
+    }
+    this.#settleStart(executed)
+    return this.#record
+  }
+
+  #settleStart(executed: boolean): void {
+    const { pid, started, reason = 'the sandbox could not be set up' } = this.#record
+    if (executed && pid !== undefined && started !== undefined) this.#startedNow.resolve({ pid, started })
+    // bwrap(1): "execvp" is its last step; until then the program itself is not to blame.
+    const code = reason.startsWith('bwrap: execvp') ? 'ZT-403-EXE' : 'ZT-500-SPAWN'
+    this.#startedNow.reject(new ZtError(code, 'the program did not start', { details: { reason } }))
+  }
+
+  #exit(end: ProgramEnd | undefined): KeptExit {
+    // Without its word, bubblewrap itself was ended, and the tree with it.
+    const code = this.#exitCode ?? end?.code ?? 128 + constants.signals[end?.signal ?? 'SIGKILL']
+    const signal = [...this.#sent].find((name) => code === 128 + constants.signals[`SIG${name}`])
+    return signal === undefined ? { code } : { code, signal }
+  }
+
+  /** As long as the program has not run, only bubblewrap has written to stderr. */
+  #setupMessage(): string {
+    try {
+      const text = readFileSync(join(procDir(this.#options.stateDir, this.#record.proc), 'stderr.0'), 'utf8')
+      return text.trim().slice(0, REASON_CHARACTERS)
+    } catch (cause) {
+      return describe(cause)
+    }
+  }
+}
+
+function describe(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : 'unknown').slice(0, REASON_CHARACTERS)
+}
