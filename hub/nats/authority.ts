@@ -106,11 +106,11 @@ export class NatsAuthority {
    * running servers must be told. ZT-422-SCHEMA for text that is not a user key, ZT-413-SIZE for more than 8,000
    * revocations within ten minutes, and what the store throws: then nothing was revoked.
    */
-  revoke(publicKeys: readonly string[]): Promise<AccountUpdate> {
+  async revoke(publicKeys: readonly string[]): Promise<AccountUpdate> {
     for (const key of publicKeys) parseNkeyPublic(key, 'user', 'publicKeys')
     const done = this.#last.then(() => this.#revoke(publicKeys))
     this.#last = done.catch(() => undefined)
-    return done
+    return await done
   }
 
   async #revoke(publicKeys: readonly string[]): Promise<AccountUpdate> {
@@ -131,7 +131,8 @@ export class NatsAuthority {
   #userJwt(account: AccountKeys, request: UserRequest & { readonly permissions: Permissions }): string {
     const { id, publicKey, expires, permissions } = request
     const now = this.#clock.now()
-    if (expires <= now || expires > now + MAX_LIFE_MS) {
+    // Written so that NaN is refused too.
+    if (!(expires > now && expires <= now + MAX_LIFE_MS)) {
       throw new ZtError('ZT-408-STALE', 'field "expires" must be within the next ten minutes')
     }
     const issuedAtS = this.#nowS()

@@ -52,7 +52,7 @@ const STDERR_CHARS = 2_000
 /**
  * Starts a server and resolves when it listens with its certificate. One that an earlier hub left behind in `dir` is
  * ended first, so that the port is free; two hubs must never share a `dir`.
- * ZT-503-NATS if it ends three times or does not come up in 15 s; details.said is what it said.
+ * ZT-503-NATS if it ends three times or does not come up in 15 s; details.said is what it said, details.log where.
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const server = new NatsServer(options)
@@ -105,7 +105,7 @@ export class NatsServer {
     await this.#launch()
     // A port that is not free yet is worth a second look; a configuration that it refuses is not.
     if (!(await this.#listening(START_TIMEOUT_MS, () => this.#failures >= START_FAILURES))) {
-      const details = { said: this.#said.trim().slice(-200) }
+      const details = { said: this.#said.trim().slice(-200), log: this.#files.log }
       throw new ZtError('ZT-503-NATS', 'nats-server did not start', { details })
     }
   }

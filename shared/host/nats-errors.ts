@@ -4,9 +4,9 @@ import { ZtError, isZtError } from '#shared/errors/error.ts'
 import type { RequestOptions } from './channel.ts'
 
 // OpenSSL's verdicts on a chain, as Node names them.
-const CHAIN_REFUSED = /CERT|SELF_SIGNED|VERIFY|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH/
+const CHAIN_REFUSED = /^(?!ERR_SSL_).*(?:CERT|SELF_SIGNED|VERIFY|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH)/
 // The server's alert after it has seen ours.
-const ALERT = /^ERR_SSL_.*ALERT/
+const ALERT = /^ERR_SSL_.*ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/
 
 export function notConnected(): ZtError {
   return new ZtError('ZT-503-NATS', 'there is no connection to a nats server')

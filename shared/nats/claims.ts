@@ -178,7 +178,15 @@ const jti = string({ max: 128 })
 
 /** The fields that every claim has, by the kinds of its subject and its issuer. */
 const common = (subject: NkeyKind, issuer: NkeyKind) =>
-  ({ jti, iat: seconds, iss: nkey(issuer), name, sub: nkey(subject) }) as const
+  // Some of the NATS project's libraries write an audience; it is always this one.
+  ({
+    jti,
+    iat: seconds,
+    iss: nkey(issuer),
+    name,
+    sub: nkey(subject),
+    aud: optional(literal('NATS')),
+  }) as const
 
 /** The issuer must be the key that the signature was verified with. */
 function issuedBy<T extends { readonly iss: string }>(

@@ -24,12 +24,14 @@ export const needsNats: string | false = existsSync(NATS_BINARY) ? false : 'need
 
 export class MemoryStore implements SealedStore {
   bytes: Uint8Array | undefined
+  full = false
 
   load(): Promise<Uint8Array | undefined> {
     return Promise.resolve(this.bytes)
   }
 
   save(bytes: Uint8Array): Promise<void> {
+    if (this.full) return Promise.reject(new Error('disk full'))
     this.bytes = bytes
     return Promise.resolve()
   }
