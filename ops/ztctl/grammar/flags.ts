@@ -17,12 +17,6 @@ export interface FlagSpec {
 
 const TABLE = {
   all: { kind: 'switch', short: 'a', summary: 'also those that have ended' },
-  anchors: {
-    kind: 'text',
-    placeholder: 'FILE',
-    complete: 'file',
-    summary: 'anchors saved by `audit verify --save`, to hold the copy against',
-  },
   cap: {
     kind: 'text',
     placeholder: 'CAP',
@@ -66,7 +60,7 @@ const TABLE = {
     kind: 'text',
     placeholder: 'FILE',
     complete: 'file',
-    summary: 'verify this copy of a log, offline',
+    summary: 'verify this copy of a log, offline: a database file or a saved .ztlog',
   },
   follow: { kind: 'switch', short: 'f', summary: 'keep printing output until the process ends' },
   grace: {
@@ -91,7 +85,7 @@ const TABLE = {
     kind: 'text',
     placeholder: 'FILE',
     complete: 'file',
-    summary: "the hub's checkpoint and vkey saved by `audit verify --save`",
+    summary: "a copy of the hub's log: it names the keys and anchors of nodes",
   },
   'no-headers': { kind: 'switch', summary: 'leave the heading out of tables' },
   node: {
@@ -130,7 +124,7 @@ const TABLE = {
     kind: 'text',
     placeholder: 'DIR',
     complete: 'directory',
-    summary: 'keep rows and anchors in a new folder, for the offline form',
+    summary: 'keep a copy of each log in a new folder, as NAME.ztlog',
   },
   signal: {
     kind: 'text',
@@ -156,7 +150,7 @@ const TABLE = {
     kind: 'text',
     placeholder: 'VKEY',
     repeat: true,
-    summary: 'a verifier key that the copy must be signed with; repeatable',
+    summary: 'trust this verifier key for the log that it is named after; repeatable',
   },
   workdir: {
     kind: 'text',

@@ -247,11 +247,11 @@ export const VERBS: readonly VerbSpec[] = [
       { what: 'all nodes', line: 'ztctl audit verify' },
       { what: 'one node, keeping the evidence', line: 'ztctl audit verify -n mac-mini --save evidence' },
       {
-        what: 'offline, a copy against kept evidence',
-        line: 'ztctl audit verify --file copy.db --vkey "$(cat evidence/mac-mini.vkey)" --anchors evidence/mac-mini.anchors.json',
+        what: 'offline, a copy of a database against the kept log of the hub',
+        line: 'ztctl audit verify --file copy.db --hub-log evidence/hub.ztlog',
       },
     ],
-    flags: ['node', 'file', 'vkey', 'anchors', 'hub-log', 'save', ...LISTING],
+    flags: ['node', 'save', 'file', 'hub-log', 'vkey', ...LISTING],
     nodes: 'many',
   },
   {

@@ -1,0 +1,121 @@
+// `audit verify --file`: a copy of a log, on its own, with keys and anchors from a copy of the hub's log or from the
+// command line. Nothing is asked of anybody.
+import { closeSync, openSync, readSync } from 'node:fs'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { openLogReader, verifyLogFile } from '#shared/host/log-reader.ts'
+import { parseVkey } from '#shared/log/note.ts'
+import { parseRow } from '#shared/log/row.ts'
+import type { LogReport, LogTrust } from '#shared/log/verify-log.ts'
+import { readContexts, type Place } from '../client/contexts.ts'
+import { currentUid } from '../client/user.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import type { Io } from '../io.ts'
+import { LogCheck } from './log-check.ts'
+import { openLogCopy } from './log-copy.ts'
+import { summaryOf } from './online.ts'
+import type { LogOutcome } from './outcome.ts'
+import { readSeenHead } from './seen-head.ts'
+import { Witnessed } from './witnessed.ts'
+
+const SQLITE_MAGIC = 'SQLite format 3\0'
+
+/** Verifies the copy that --file names. Errors: ZT-490-UNVERIFIABLE when there is no key to verify it with. */
+export async function verifyOffline(file: string, call: Invocation, io: Io): Promise<readonly LogOutcome[]> {
+  const keys = new KeyRing(call, { env: io.env, uid: currentUid() })
+  const hubFile = call.flags.one('hub-log')
+  const hub = hubFile === undefined ? undefined : verifyHubCopy(hubFile, keys)
+  const origin = originOf(file)
+  const registered = hub?.witnessed.ofOrigin(origin)
+  const vkeys = registered === undefined ? keys.of(origin) : [registered.vkey, ...keys.of(origin)]
+  if (vkeys.length === 0) throw noKey(file, origin)
+  const report = await verifyCopy(file, { origin, vkeys, anchors: registered?.anchors ?? [] })
+  const anchors = registered === undefined ? {} : { anchors: summaryOf(registered) }
+  const outcome: LogOutcome = { name: file, origin, report, ...anchors }
+  return hub === undefined ? [outcome] : [hub.outcome, outcome]
+}
+
+interface HubCopy {
+  readonly witnessed: Witnessed
+  readonly outcome: LogOutcome
+}
+
+function verifyHubCopy(file: string, keys: KeyRing): HubCopy {
+  const { head, entries } = openLogCopy(file)
+  const vkeys = keys.of(head.origin)
+  if (vkeys.length === 0) throw noKey(file, head.origin)
+  const witnessed = new Witnessed()
+  const check = new LogCheck({ origin: head.origin, vkeys }, (row) => witnessed.take(row))
+  check.expect(head.checkpoints)
+  pushAll(entries, check)
+  return { witnessed, outcome: { name: file, origin: head.origin, report: check.report() } }
+}
+
+async function verifyCopy(file: string, trust: LogTrust): Promise<LogReport> {
+  if (isSqlite(file)) return verifyLogFile(file, trust)
+  const { head, entries } = openLogCopy(file)
+  const check = new LogCheck(trust)
+  check.expect(head.checkpoints)
+  pushAll(entries, check)
+  return check.report()
+}
+
+function pushAll(entries: Iterable<Uint8Array>, check: LogCheck): void {
+  try {
+    for (const entry of entries) if (!check.push(entry)) return
+  } catch (cause) {
+    if (!isZtError(cause)) throw cause
+    check.fail(cause)
+  }
+}
+
+/** Verifier keys by the log that they are named after: those given, then those of hubs that were verified before. */
+class KeyRing {
+  readonly #keys: readonly string[]
+
+  /** Errors: ZT-422-NOTE for a malformed key. */
+  constructor(call: Invocation, place: Place) {
+    const seen = readContexts(place).contexts.flatMap(
+      (context) => readSeenHead(context, place)?.identity.vkey ?? [],
+    )
+    this.#keys = [...call.flags.all('vkey'), ...seen]
+  }
+
+  of(origin: string): readonly string[] {
+    return this.#keys.filter((vkey) => parseVkey(vkey).name === origin)
+  }
+}
+
+// What the copy calls itself only chooses among keys that are trusted for other reasons.
+function originOf(file: string): string {
+  if (!isSqlite(file)) return openLogCopy(file).head.origin
+  const reader = openLogReader(file)
+  try {
+    for (const { body } of reader.rows(0, 1)) return parseRow(body).log
+  } catch (cause) {
+    throw new ZtError('ZT-490-UNVERIFIABLE', `the first row of ${file} cannot be read`, { cause })
+  } finally {
+    reader.close()
+  }
+  throw new ZtError('ZT-490-UNVERIFIABLE', `${file} has no rows`)
+}
+
+function isSqlite(file: string): boolean {
+  const start = Buffer.alloc(SQLITE_MAGIC.length)
+  try {
+    const opened = openSync(file, 'r')
+    try {
+      readSync(opened, start, 0, start.length, 0)
+    } finally {
+      closeSync(opened)
+    }
+  } catch (cause) {
+    throw new ZtError('ZT-490-UNVERIFIABLE', `${file} cannot be opened`, { cause })
+  }
+  return start.toString('latin1') === SQLITE_MAGIC
+}
+
+function noKey(file: string, origin: string): ZtError {
+  return new ZtError('ZT-490-UNVERIFIABLE', `there is no key to verify ${file} with`, {
+    details: { hint: `give --vkey with the key of ${origin}, or --hub-log with a copy of the hub's log` },
+  })
+}

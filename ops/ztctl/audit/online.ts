@@ -1,0 +1,108 @@
+// `audit verify` against the running mesh: the hub's log first, then each node's rows against the key that the hub's log
+// says it was registered with, and against every head that the hub's log says it anchored.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
+import { currentContext, type Context, type Place } from '../client/contexts.ts'
+import { withMesh } from '../client/live-mesh.ts'
+import type { Mesh } from '../client/mesh.ts'
+import { currentUid } from '../client/user.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import { quoted, usageError } from '../grammar/usage-error.ts'
+import type { Io } from '../io.ts'
+import { verifyNodeLog } from './export.ts'
+import { verifyHubLog, type HubLog } from './hub-log.ts'
+import type { LogOutcome } from './outcome.ts'
+import { readSeenHead, rememberHead } from './seen-head.ts'
+import type { WitnessedLog } from './witnessed.ts'
+
+const SILENCE_MS = 15_000
+
+interface Setting {
+  readonly mesh: Mesh
+  readonly context: Context
+  readonly place: Place
+  /** folder for copies */
+  readonly save: string | undefined
+}
+
+/** Verifies the hub's log and those of the nodes that are meant. Errors: those of LiveMesh.open() and Mesh.hub(). */
+export async function verifyOnline(call: Invocation, io: Io): Promise<readonly LogOutcome[]> {
+  const place = { env: io.env, uid: currentUid() }
+  const context = currentContext(call, place)
+  const save = call.flags.one('save')
+  if (save !== undefined) makeFolder(save)
+  return withMesh({ call, io }, async ({ current: mesh }) => {
+    const setting = { mesh, context, place, save }
+    const hub = await verifyHub(setting)
+    const nodes = await chooseNodes(call, mesh)
+    const answers = await askNodes(nodes, (node) => verifyNode(node, hub.log, setting))
+    return [hub.outcome, ...answers.map(asOutcome)]
+  })
+}
+
+async function chooseNodes(call: Invocation, mesh: Mesh): Promise<readonly string[]> {
+  const named = namedNodes(call)
+  if (named.length > 0) return named
+  const { nodes } = await mesh.hub('node.list', {})
+  return nodes.filter(({ state }) => state !== 'invited' && state !== 'revoked').map(({ name }) => name)
+}
+
+async function verifyHub({
+  mesh,
+  context,
+  place,
+  save,
+}: Setting): Promise<{ log: HubLog; outcome: LogOutcome }> {
+  const identity = mesh.session.credentials.hub_log
+  const seen = readSeenHead(context, place)
+  if (seen !== undefined && seen.identity.vkey !== identity.vkey) {
+    throw new ZtError('ZT-490-SIGNATURE', "the hub's log has another key than the last time", {
+      details: { hint: 'ask an operator of the hub why; the old key is in your configuration folder' },
+    })
+  }
+  const copy = save === undefined ? undefined : join(save, 'hub.ztlog')
+  const log = await verifyHubLog(mesh, { identity, seen: seen?.head, copy })
+  if (log.report.firstBad === undefined) rememberHead({ identity, head: log.head }, context, place)
+  return { log, outcome: { name: 'hub', origin: identity.origin, report: log.report } }
+}
+
+async function verifyNode(node: string, hub: HubLog, { mesh, save }: Setting): Promise<LogOutcome> {
+  const registered = hub.witnessed.ofNode(node)
+  if (registered === undefined)
+    throw new ZtError('ZT-404-NODE', `the hub's log knows no node ${quoted(node)}`)
+  const { origin, vkey, anchors } = registered
+  const report = await verifyNodeLog(mesh, {
+    node,
+    trust: { origin, vkey, vkeys: [vkey], anchors },
+    copy: save === undefined ? undefined : join(save, `${node}.ztlog`),
+    timeoutMs: SILENCE_MS,
+  })
+  return { name: node, origin, report, anchors: summaryOf(registered) }
+}
+
+/** How many heads are anchored, up to which size, and since when. */
+export function summaryOf({ anchors, anchoredAt }: WitnessedLog): NonNullable<LogOutcome['anchors']> {
+  const size = Math.max(0, ...anchors.map((anchor) => anchor.size))
+  return { count: anchors.length, size, ...(anchoredAt === undefined ? {} : { at: anchoredAt }) }
+}
+
+function asOutcome(answer: NodeAnswer<LogOutcome>): LogOutcome {
+  if (answer.ok) return answer.value
+  const { code, message } = answer.error
+  return { name: answer.node, origin: '', failure: { code, message } }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (isZtError(error)) throw error
+    const { code } = error as NodeJS.ErrnoException
+    throw usageError(
+      `--save ${quoted(path)} cannot be made (${code ?? 'unknown'})`,
+      'name a folder that does not exist yet',
+    )
+  }
+}

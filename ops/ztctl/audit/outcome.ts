@@ -1,0 +1,95 @@
+// What verifying came to, for each log: for people, for programs, and as an exit status.
+import { ERROR_TABLE } from '#shared/errors/codes.ts'
+import type { ErrorCode } from '#shared/errors/codes.ts'
+import type { LogReport } from '#shared/log/verify-log.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import type { Io } from '../io.ts'
+import { printListing } from '../output/print.ts'
+import { remark } from '../output/report-error.ts'
+import { rfc3339, shortDuration } from '../output/time.ts'
+
+export interface LogOutcome {
+  /** `hub`, the name of a node, or a file */
+  readonly name: string
+  readonly origin: string
+  /** absent when the log could not be had at all */
+  readonly report?: LogReport
+  readonly anchors?: { readonly count: number; readonly size: number; readonly at?: number }
+  readonly failure?: { readonly code: ErrorCode; readonly message: string }
+}
+
+const INTEGRITY = 9
+const PARTIAL = 8
+
+/** Prints the outcomes and gives the exit status: 9 for evidence that does not hold, then 8 for what is missing. */
+export function concludeVerification(outcomes: readonly LogOutcome[], call: Invocation, io: Io): number {
+  const now = io.clock.now()
+  printListing<LogOutcome>(
+    {
+      kind: 'VerificationReport',
+      headings: ['LOG', 'STATE', 'ROWS', 'HEADS', 'ANCHORED', 'AGE', 'DETAIL'],
+      items: outcomes,
+      extra: { ok: outcomes.every((outcome) => faultOf(outcome) === undefined) },
+      toName: ({ name }) => name,
+      toRow: (outcome) => toRow(outcome, now),
+      toJson,
+    },
+    call,
+    io,
+  )
+  for (const outcome of outcomes) {
+    const fault = faultOf(outcome)
+    if (fault !== undefined) remark(`error: ${outcome.name}: ${fault.message} (${fault.code})`, io)
+  }
+  return statusOf(outcomes)
+}
+
+function statusOf(outcomes: readonly LogOutcome[]): number {
+  const faults = outcomes.flatMap((outcome) => faultOf(outcome) ?? [])
+  const statuses = faults.map(({ code }) => ERROR_TABLE[code].exit)
+  if (statuses.length === 0) return 0
+  if (statuses.includes(INTEGRITY)) return INTEGRITY
+  return outcomes.length === 1 ? (statuses[0] ?? INTEGRITY) : PARTIAL
+}
+
+interface Fault {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly seq?: number
+}
+
+function faultOf({ failure, report }: LogOutcome): Fault | undefined {
+  return failure ?? report?.firstBad
+}
+
+function toRow(outcome: LogOutcome, now: number): readonly string[] {
+  const { name, report, anchors } = outcome
+  const fault = faultOf(outcome)
+  const at = anchors?.at
+  return [
+    name,
+    fault === undefined ? 'ok' : fault.code,
+    report === undefined ? '-' : String(report.rows),
+    report === undefined ? '-' : String(report.heads),
+    anchors === undefined ? '-' : `${anchors.size} (${anchors.count})`,
+    at === undefined ? '-' : `${shortDuration(now - at)} ago`,
+    fault?.message ?? '',
+  ]
+}
+
+function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
+  const { name, origin, report, anchors } = outcome
+  const fault = faultOf(outcome)
+  return {
+    log: name,
+    origin,
+    ok: fault === undefined,
+    rows: report?.rows ?? null,
+    head: report === undefined ? null : { size: report.size, root: report.root },
+    heads: report?.heads ?? null,
+    anchored:
+      anchors === undefined ? null : { size: anchors.size, count: anchors.count, at: rfc3339(anchors.at) },
+    firstBad: report?.firstBad ?? null,
+    error: fault === undefined ? null : { code: fault.code, message: fault.message },
+  }
+}
