@@ -27,6 +27,7 @@ export const ROW_TYPES = [
   // commands and processes
   'cmd.accepted',
   'cmd.rejected',
+  'cmd.failed',
   'cmd.outcome_unknown',
   'proc.started',
   'proc.exited',

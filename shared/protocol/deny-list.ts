@@ -102,7 +102,12 @@ export class DenyList {
   /** ZT-403-REVOKED if the identity or this certificate is denied. */
   check(svid: { readonly id: SpiffeId; readonly thumbprint: string }): void {
     this.checkThumbprint(svid.thumbprint)
-    if (this.#ids.has(svid.id)) throw new ZtError('ZT-403-REVOKED', 'the identity is revoked')
+    if (this.deniesId(svid.id)) throw new ZtError('ZT-403-REVOKED', 'the identity is revoked')
+  }
+
+  /** True if this name is denied, whoever uses it. */
+  deniesId(id: string): boolean {
+    return this.#ids.has(id)
   }
 
   /** ZT-403-REVOKED if this certificate is denied; costs nothing, so it comes before the chain is verified. */

@@ -1,0 +1,148 @@
+// One admission: fresh keys, a challenge, evidence, and an answer of which every part is checked before it is used.
+// The keys of the SVID, of NATS and of encryption are made here and never leave memory.
+import { encodeBase64url } from '#shared/encoding/base64url.ts'
+import { sha256Text } from '#shared/encoding/digest.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { NatsCredentials } from '#shared/host/nats-channel.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import type { NodeName } from '#shared/identity/names.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import {
+  generateP256,
+  generateX25519,
+  spkiOf,
+  type P256KeyPair,
+  type X25519KeyPair,
+} from '#shared/jose/keys.ts'
+import { generateNkey, type Nkey } from '#shared/nats/nkeys.ts'
+import {
+  attestTranscript,
+  parseAttestResponse,
+  parseChallenge,
+  type AttestRequest,
+  type AttestResponse,
+  type Challenge,
+  type LogIdentity,
+  type NatsAccess,
+} from '#shared/protocol/admission.ts'
+import { decodeBase64url } from '#shared/encoding/base64url.ts'
+import { openEncKey, type EncKey } from '#shared/protocol/enc-key.ts'
+import { openBundle, type TrustBundle } from '#shared/x509/bundle.ts'
+import { createCsr } from '#shared/x509/csr.ts'
+import type { SvidValidator } from '#shared/x509/svid.ts'
+import type { HubHttps } from '#shared/host/hub-https.ts'
+import type { Attestor } from './attestor.ts'
+
+export interface AdmissionParts {
+  readonly https: Pick<HubHttps, 'post'>
+  readonly attestor: Attestor
+  readonly trust: SvidValidator
+  readonly clock: Clock
+  readonly hubId: SpiffeId
+  readonly node: NodeName
+  /** what the SVID must say */
+  readonly nodeId: SpiffeId
+  readonly log: LogIdentity
+  readonly boot: string
+  /** Keeps a newer bundle, before anything is proved with it. */
+  readonly keepBundle: (text: string, bundle: TrustBundle) => void
+}
+
+/** What the node is until its SVID ends. */
+export interface Admission {
+  readonly identity: Identity
+  readonly credentials: NatsCredentials
+  readonly nats: NatsAccess
+  readonly encKey: X25519KeyPair
+  readonly hubKey: EncKey
+  readonly hubLog: LogIdentity
+  readonly policyVersion: number
+  readonly fence: number
+  readonly lvl: number
+  /** zt-deny+jws, not opened yet */
+  readonly deny: string
+}
+
+interface FreshKeys {
+  readonly svid: P256KeyPair
+  readonly nats: Nkey
+  readonly enc: X25519KeyPair
+}
+
+/**
+ * Errors: those of HubHttps; the hub's own refusal (ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-REVOKED and so on); ZT-401-CERT
+ * if the SVID is not for this name and this key; ZT-401-BUNDLE for a bundle that a trusted root did not sign.
+ */
+export async function admit(parts: AdmissionParts): Promise<Admission> {
+  const keys = { svid: generateP256(), nats: generateNkey('user'), enc: generateX25519() }
+  const challenge = parseChallenge(await parts.https.post('/v1/challenge', { node: parts.node }), '')
+  const request = await answerChallenge(parts, challenge, keys)
+  const response = parseAttestResponse(await parts.https.post('/v1/attest', request), '')
+  return accept(parts, response, keys)
+}
+
+async function answerChallenge(
+  parts: AdmissionParts,
+  { session, nonce }: Challenge,
+  keys: FreshKeys,
+): Promise<AttestRequest> {
+  const enc = encodeBase64url(keys.enc.publicKey)
+  const transcript = attestTranscript({
+    hub: parts.hubId,
+    session,
+    nonce,
+    node: parts.node,
+    spki: sha256Text(keys.svid.spki),
+    enc,
+    nats: keys.nats.publicKey,
+    log: parts.log,
+  })
+  return {
+    session,
+    node: parts.node,
+    evidence: await parts.attestor.attest(transcript),
+    csr: encodeBase64url(createCsr(keys.svid)),
+    nats: { publicKey: keys.nats.publicKey, proof: encodeBase64url(keys.nats.sign(transcript)) },
+    enc_key: enc,
+    log: parts.log,
+    boot: parts.boot,
+  }
+}
+
+function accept(parts: AdmissionParts, response: AttestResponse, keys: FreshKeys): Admission {
+  const { trust, clock, hubId } = parts
+  const now = clock.now()
+  // First the bundle: the new SVID may stand below a root that only the new bundle names.
+  const bundle = openBundle(response.bundle, { trusted: trust.bundle }, now)
+  if (bundle.sequence > trust.bundle.sequence) {
+    parts.keepBundle(response.bundle, bundle)
+    trust.replaceBundle(bundle)
+  }
+  return {
+    identity: proveIdentity(parts, response, keys.svid),
+    credentials: { jwt: response.nats_jwt, key: keys.nats },
+    nats: response.nats,
+    encKey: keys.enc,
+    hubKey: openEncKey(response.hub_key, { owner: hubId, trust, now }),
+    hubLog: response.hub_log,
+    policyVersion: response.policy.ver,
+    fence: response.fence,
+    lvl: response.lvl,
+    deny: response.deny,
+  }
+}
+
+/** A hub may only ever give us our own name for our own key. */
+function proveIdentity(parts: AdmissionParts, response: AttestResponse, keys: P256KeyPair): Identity {
+  const chain = response.svid.map((der) => decodeBase64url(der, 'svid'))
+  const svid = parts.trust.validate(chain, parts.clock.now())
+  if (svid.id !== parts.nodeId) throw refuse('is for another name')
+  if (Buffer.compare(spkiOf(svid.publicKey), keys.spki) !== 0) throw refuse('is for another key')
+  const { id, notBefore, notAfter, thumbprint } = svid
+  return { id, chain: svid.chain, key: keys.privateKey, notBefore, notAfter, thumbprint }
+}
+
+function refuse(what: string): ZtError {
+  return new ZtError('ZT-401-CERT', `the certificate from the hub ${what}`, { details: { reason: 'issued' } })
+}

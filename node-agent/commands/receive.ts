@@ -1,0 +1,202 @@
+// The one way by which a command gets in: the checks of authority-and-audit.md §4.4 in their order, then one transaction
+// that consumes nonce and token and writes the row, and only then the action. Nobody before it is trusted: not the
+// broker, not the connection, not the sender.
+import { isZtError, toWireError } from '#shared/errors/error.ts'
+import type { RowReceipt } from '#shared/host/durable-log.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import type { CommandEnvelope } from '#shared/protocol/envelope.ts'
+import { sealReceipt, type Outcome } from '#shared/protocol/receipt.ts'
+import type { NodeLog } from '../audit/node-log.ts'
+import type { Rejections } from '../audit/rejections.ts'
+import type { RateBucket } from '../rate.ts'
+import type { Arrival } from './arrival.ts'
+import { checkAnchor, isPrivileged, type AnchorRule } from './checks/anchor.ts'
+import { proveEnvelope, type EnvelopeJudge } from './checks/envelope.ts'
+import { proveGrant, type GrantJudge } from './checks/grant.ts'
+import type { GrantedCommand, PreparedCommand, Preparer } from './handler.ts'
+import { Trail } from './trail.ts'
+
+export interface ReceiverParts extends EnvelopeJudge, GrantJudge {
+  readonly log: NodeLog
+  readonly rejections: Rejections
+  readonly logger: Logger
+  /** of all messages, whoever sent them */
+  readonly load: RateBucket
+  /** commands under way at once, at most */
+  readonly maxUnderway: number
+  readonly anchor: AnchorRule & { readonly ageMs: () => number; readonly anchorNow: () => void }
+  /** resolves once the deny list is known to be the newest; rejects if that cannot be had in time */
+  readonly denyListIsCurrent: () => Promise<void>
+  /** that signs receipts now */
+  readonly identity: () => Identity
+  readonly prepare: Preparer
+}
+
+export class Receiver {
+  readonly #parts: ReceiverParts
+  readonly #underway = new Set<Promise<void>>()
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts
+  }
+
+  /** Takes one message. Never rejects: what is refused becomes a row, and an answer if its sender is known. */
+  receive(arrival: Arrival): Promise<void> {
+    const { load, maxUnderway, rejections } = this.#parts
+    // Check 0: shedding load is the only thing that happens to a message before it is looked at.
+    if (!load.take() || this.#underway.size >= maxUnderway) {
+      rejections.count('ZT-429-RATE')
+      return Promise.resolve()
+    }
+    const work = this.#take(arrival)
+    this.#underway.add(work)
+    void work.finally(() => this.#underway.delete(work))
+    return work
+  }
+
+  /** Resolves when no command is under way. */
+  async idle(): Promise<void> {
+    while (this.#underway.size > 0) await Promise.allSettled(this.#underway)
+  }
+
+  async #take(arrival: Arrival): Promise<void> {
+    const trail = new Trail()
+    try {
+      const granted = await this.#judge(arrival, trail)
+      const prepared = await this.#parts.prepare(granted)
+      const accepted = await this.#accept(granted, prepared)
+      await this.#execute(arrival, { granted, prepared, accepted })
+    } catch (error) {
+      await this.#refuse(arrival, trail, error)
+    }
+  }
+
+  /** Checks 1 to 14, and the number of the next. */
+  async #judge(arrival: Arrival, trail: Trail): Promise<GrantedCommand> {
+    const { clock, denyListIsCurrent } = this.#parts
+    const arrivedNs = clock.monotonicNs()
+    await denyListIsCurrent()
+    const proven = proveEnvelope(arrival, this.#parts, trail)
+    const { claims } = proveGrant(proven, this.#parts, trail)
+    trail.check = 15
+    const { envelope, sender } = proven
+    return { cmd: envelope.cmd, envelope, sender, claims, trail, arrivedNs }
+  }
+
+  /** Checks 16 and 17. If the process dies in the middle, the transaction never was, and neither was the command. */
+  async #accept(granted: GrantedCommand, prepared: PreparedCommand): Promise<RowReceipt> {
+    const { anchor } = this.#parts
+    try {
+      granted.trail.run(16, () => checkAnchor(granted.cmd, anchor.ageMs(), anchor))
+      granted.trail.check = 17
+      return await this.#commit(granted, prepared)
+    } catch (error) {
+      prepared.release()
+      throw error
+    }
+  }
+
+  #commit({ cmd, envelope, claims, trail }: GrantedCommand, prepared: PreparedCommand): Promise<RowReceipt> {
+    const { log, clock } = this.#parts
+    const { payload } = prepared
+    const priv =
+      payload === undefined ? {} : { priv: { alg: 'sha-256-salted', c: payload.commitment } as const }
+    const draft = { type: 'cmd.accepted', out: 'allow', ...trail.row(), ...priv, obj: prepared.obj } as const
+    const proc = 'proc' in cmd ? cmd.proc : null
+    return log.append(draft, () => {
+      log.consumed.consume({ ...envelope, issuer: envelope.iss }, claims)
+      log.commands.open({ jti: envelope.jti, op: cmd.op, txn: claims.txn, proc, acceptedMs: clock.now() })
+      if (payload !== undefined) log.payloads.add(payload)
+      prepared.record?.()
+    })
+  }
+
+  /** Check 18. The token stays consumed whatever happens here. */
+  async #execute(
+    arrival: Arrival,
+    command: { granted: GrantedCommand; prepared: PreparedCommand; accepted: RowReceipt },
+  ): Promise<void> {
+    const { granted, prepared, accepted } = command
+    const { anchor } = this.#parts
+    const { envelope, cmd } = granted
+    try {
+      const { result, row, afterwards } = await prepared.run(accepted)
+      this.#answer(arrival, envelope, { op: cmd.op, ok: true, result, ...evidence(accepted, row) })
+      afterwards?.()
+    } catch (error) {
+      const failed = await this.#recordFailure(granted, prepared, error)
+      const wire = toWireError(error, envelope.jti)
+      this.#answer(arrival, envelope, {
+        op: cmd.op,
+        ok: false,
+        error: wire,
+        ...evidence(accepted, failed ?? accepted),
+      })
+    }
+    if (isPrivileged(cmd)) anchor.anchorNow()
+  }
+
+  async #recordFailure(
+    { envelope, trail, cmd }: GrantedCommand,
+    prepared: PreparedCommand,
+    error: unknown,
+  ): Promise<RowReceipt | undefined> {
+    const { log, logger } = this.#parts
+    const code = isZtError(error) ? error.code : 'ZT-500-INTERNAL'
+    logger.warn('an accepted command failed', { op: cmd.op, jti: envelope.jti, error })
+    if (!prepared.cameToNothing()) return undefined
+    try {
+      return await log.append(
+        { type: 'cmd.failed', out: 'error', code, ...trail.row(), obj: { op: cmd.op } },
+        () => {
+          log.commands.close(envelope.jti)
+          prepared.recordNothing?.()
+        },
+      )
+    } catch (cause) {
+      // It stays open, so the next start finds it and says that its outcome is not known.
+      logger.error('the failure of a command could not be recorded', { jti: envelope.jti, error: cause })
+      return undefined
+    }
+  }
+
+  async #refuse(arrival: Arrival, trail: Trail, error: unknown): Promise<void> {
+    const { rejections, logger } = this.#parts
+    const code = isZtError(error) ? error.code : 'ZT-500-INTERNAL'
+    if (!isZtError(error))
+      logger.error('a check could not run, so its message is refused', { check: trail.check, error })
+    const { envelope } = trail
+    await rejections.record({
+      type: 'cmd.rejected',
+      out: 'deny',
+      code,
+      ...trail.row(),
+      obj: { check: trail.check },
+    })
+    // Nobody gets an answer before we know who it is, and that the answer goes to them.
+    if (envelope === undefined) return
+    this.#answer(arrival, envelope, {
+      op: envelope.cmd.op,
+      ok: false,
+      error: toWireError(error, envelope.jti),
+    })
+  }
+
+  #answer(arrival: Arrival, envelope: CommandEnvelope, outcome: Outcome): void {
+    const { clock, identity, logger } = this.#parts
+    try {
+      const sealed = sealReceipt(identity(), { to: envelope, outcome, now: clock.now() })
+      arrival.respond(Buffer.from(sealed, 'latin1'))
+    } catch (error) {
+      // What was done stays done and recorded; the caller finds it with `process.list`.
+      logger.warn('a receipt could not be sent', { jti: envelope.jti, error })
+    }
+  }
+}
+
+/** The row of the decision, under a head that covers everything that came of it. */
+function evidence(accepted: RowReceipt, newest: RowReceipt): Pick<Outcome, 'row' | 'checkpoint'> {
+  const { log, seq, hash } = accepted
+  return { row: { log, seq, hash }, checkpoint: newest.checkpoint }
+}
