@@ -61,6 +61,13 @@ interface Step {
   readonly request?: LadderRequest
 }
 
+/** Where a new request begins. */
+interface FirstSlot {
+  readonly index: number
+  /** UTC, milliseconds */
+  readonly from: number
+}
+
 /** Under what the ladder stands. */
 interface Trust {
   readonly bundle: TrustBundle | undefined
@@ -153,7 +160,7 @@ export class LadderStore {
     return ladder
   }
 
-  #start(now: number, fresh: boolean): { head: LadderHead; first: Pick<Slot, 'index' | 'from'> } {
+  #start(now: number, fresh: boolean): { head: LadderHead; first: FirstSlot } {
     const { hub } = this.#options
     const nonce = randomBytes(32).toString('hex')
     const head = { trustDomain: parseTrustDomain(trustDomainOf(hub)), hub, nonce }
