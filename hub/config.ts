@@ -1,7 +1,7 @@
 // One strict JSON file says all there is to say about a hub. A bad file stops the hub; nothing is guessed, and secrets
 // are named by the file that holds them. Relative paths are relative to the configuration file.
 import { readFileSync } from 'node:fs'
-import { dirname, isAbsolute, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import {
   array,
   integer,
@@ -55,9 +55,9 @@ export interface HubConfig {
   readonly stateDir: string
   readonly sealKeyFile: string
   readonly bundleFile: string
-  /** SHA-256 of the root certificate, hex: the trust that the bundle is opened with */
-  readonly root: string
-  readonly nats: ListenConfig & { readonly url: string; readonly binary: string }
+  /** SHA-256 of the root certificate, hex: the trust that the bundle is opened with. Not known before the ceremony. */
+  readonly root: string | undefined
+  readonly nats: ListenConfig & { readonly url: string; readonly binary: string; readonly dir: string }
   readonly loginDir: string
   readonly operators: readonly OperatorConfig[]
   readonly policyFile: string | undefined
@@ -93,8 +93,15 @@ const FIELDS = {
   stateDir: pathText,
   sealKeyFile: pathText,
   bundleFile: pathText,
-  root: string({ max: 64, pattern: /^[0-9a-f]{64}$/ }),
-  nats: object({ host, port, binary: pathText, url: optional(url('tls:')) }),
+  root: optional(string({ max: 64, pattern: /^[0-9a-f]{64}$/ })),
+  nats: object({
+    host,
+    port,
+    binary: pathText,
+    // Holds the broker's private key while it runs: a place on a tmpfs is best.
+    dir: optional(pathText),
+    url: optional(url('tls:')),
+  }),
   loginDir: pathText,
   operators: array(
     object({
@@ -151,8 +158,13 @@ export function parseConfig(text: string | Uint8Array, base: string): HubConfig 
     sealKeyFile: at(file.sealKeyFile),
     bundleFile: at(file.bundleFile),
     root: file.root,
-    nats: { ...nats, binary: binaryOf(nats.binary, at), url: nats.url ?? urlOf('tls', nats) },
-    loginDir: at(file.loginDir),
+    nats: {
+      ...nats,
+      binary: binaryOf(nats.binary, at),
+      dir: at(nats.dir ?? join(file.stateDir, 'nats')),
+      url: nats.url ?? urlOf('tls', nats),
+    },
+    loginDir: loginPlace(at(file.loginDir)),
     operators: file.operators,
     policyFile: file.policyFile === undefined ? undefined : at(file.policyFile),
     periods: {
@@ -161,6 +173,18 @@ export function parseConfig(text: string | Uint8Array, base: string): HubConfig 
       heartbeatS: file.heartbeatS ?? 30,
     },
   })
+}
+
+// Clients are told this path, and take no other characters from a hub (see parseLoginChallenge).
+function loginPlace(path: string): string {
+  if (/^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._-]+)+$/.test(path)) return path
+  throw refuse('loginDir must be a path of letters, digits, dots, hyphens and underscores')
+}
+
+/** The pinned root. Throws ZT-400-CONFIG while the configuration does not have it. */
+export function requireRoot(config: HubConfig): string {
+  if (config.root !== undefined) return config.root
+  throw refuse('root is missing: the fingerprint of the root that the ceremony made')
 }
 
 // A bare name is looked up on PATH by whoever starts it; anything with a slash is a place.

@@ -13,7 +13,7 @@ import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { readBody, requireContentType } from './body.ts'
 import { clientChain } from './client-chain.ts'
 import { jsonResponse, type HttpRequest, type HttpResponse, type Route } from './exchange.ts'
-import { RateLimiter } from './rate-limit.ts'
+import { RateLimiter } from '../rate-limit.ts'
 
 export interface TlsMaterial {
   /** PEM: leaf, then intermediate */

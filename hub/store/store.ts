@@ -2,6 +2,8 @@
 // Every method is atomic and durable when its promise resolves, and rejects with ZT-503-STORE when it could not be:
 // a caller that did not hear "done" must act as if it was not. Times are milliseconds since 1970.
 
+import type { DenyEntry } from '#shared/protocol/deny-list.ts'
+
 export interface JoinToken {
   /** SHA-256 of the token's bytes; the token itself is never stored */
   readonly hash: Uint8Array
@@ -31,6 +33,8 @@ export interface JoinTokenStore {
   add(token: JoinToken): Promise<void>
   /** Consumes the token and registers the device under the node's name in one step: one winner among any number. */
   redeem(redemption: Redemption): Promise<RedemptionOutcome>
+  /** Names of nodes that have a token which is alive at `now` and not used. */
+  outstanding(now: number): Promise<readonly string[]>
 }
 
 export interface AnchoredHead {
@@ -91,14 +95,6 @@ export interface NodeStore {
   revoke(name: string, now: number): Promise<void>
   /** Lifts revocation and distrust; the device key is forgotten, so the name joins again with a token. */
   allow(name: string): Promise<void>
-}
-
-export interface DenyEntry {
-  readonly kind: 'id' | 'thumbprint'
-  readonly value: string
-  /** seconds since 1970 */
-  readonly from: number
-  readonly reason: string
 }
 
 export interface Denials {

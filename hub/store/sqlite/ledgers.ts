@@ -1,9 +1,9 @@
 // The small ledgers: each remembers one kind of thing, so that it happens once or stays refused.
 import { ZtError } from '#shared/errors/error.ts'
+import type { DenyEntry } from '#shared/protocol/deny-list.ts'
 import type {
   CredentialStore,
   Denials,
-  DenyEntry,
   DenyStore,
   EncKeyStore,
   IdentifierStore,

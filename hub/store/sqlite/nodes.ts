@@ -46,6 +46,11 @@ export class SqliteJoinTokens implements JoinTokenStore {
     return this.#db.write(() => this.#redeem(redemption))
   }
 
+  outstanding(now: number): Promise<readonly string[]> {
+    const sql = 'SELECT DISTINCT node FROM join_tokens WHERE device IS NULL AND expires > ? ORDER BY node'
+    return this.#db.read(() => this.#db.all(sql, now).map((row) => String(row['node'])))
+  }
+
   #redeem(redemption: Redemption): RedemptionOutcome {
     const token = this.#db.get('SELECT * FROM join_tokens WHERE hash = ?', redemption.hash)
     if (token === undefined || token['node'] !== redemption.node) return refused('unknown')

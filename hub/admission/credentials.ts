@@ -1,0 +1,105 @@
+// Makes the credentials of an admitted principal: an SVID and a NATS user JWT that end together. They are released only
+// when their row is written and the principal is still not denied.
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { thumbprint } from '#shared/jose/keys.ts'
+import type { Credentials, LogIdentity, NatsAccess, NatsKeyProof } from '#shared/protocol/admission.ts'
+import { verifyNkeySignature } from '#shared/nats/nkeys.ts'
+import type { VerifiedCsr } from '#shared/x509/csr.ts'
+import { issueSvid, type IssuedSvid, type Issuer } from '#pki/issuance/issue.ts'
+import type { RowWriter } from '../audit/rows.ts'
+import type { Denials } from '../revocation/denials.ts'
+import type { CredentialStore } from '../store/store.ts'
+
+export interface CredentialParts {
+  readonly clock: Clock
+  readonly rows: RowWriter
+  readonly store: CredentialStore
+  readonly denials: Denials
+  /** The workload CA of this moment. Throws ZT-503-LADDER. */
+  readonly issuer: () => Issuer
+  readonly svidTtlMs: number
+  /** See NatsAuthority.userJwt(). */
+  readonly userJwt: (user: {
+    readonly id: SpiffeId
+    readonly publicKey: string
+    readonly expires: number
+  }) => string
+  readonly nats: NatsAccess
+  readonly bundle: () => string
+  readonly hubKey: () => string
+  readonly hubLog: LogIdentity
+}
+
+export interface CredentialOrder {
+  readonly id: SpiffeId
+  readonly csr: VerifiedCsr
+  readonly natsKey: string
+  /** ties the rows of one admission together */
+  readonly txn: string
+}
+
+/** Throws ZT-401-EVIDENCE unless the holder of the NATS key signed the transcript. */
+export function requireNatsProof(nats: NatsKeyProof, transcript: Uint8Array): void {
+  try {
+    verifyNkeySignature(nats.publicKey, transcript, decodeBase64url(nats.proof, 'nats.proof'))
+  } catch (cause) {
+    throw new ZtError('ZT-401-EVIDENCE', 'the proof of the nats key does not hold', { cause })
+  }
+}
+
+export class CredentialIssuer {
+  readonly #parts: CredentialParts
+
+  constructor(parts: CredentialParts) {
+    this.#parts = parts
+  }
+
+  /** Throws ZT-403-REVOKED, ZT-503-LADDER, ZT-503-STORE, ZT-503-AUDIT: then nothing was given out. */
+  async issue(order: CredentialOrder): Promise<Credentials> {
+    const { clock, denials, store, svidTtlMs } = this.#parts
+    const now = clock.now()
+    const svid = issueSvid({
+      issuer: this.#parts.issuer(),
+      csr: order.csr,
+      id: order.id,
+      ttlMs: svidTtlMs,
+      now,
+    })
+    const print = thumbprint(svid.chain[0] ?? new Uint8Array())
+    // The whole second in which both the SVID and the user JWT end.
+    const expires = svid.notAfter
+    const natsJwt = this.#parts.userJwt({ id: order.id, publicKey: order.natsKey, expires })
+    // Known to a revocation before it is known to its holder.
+    await store.add({ id: order.id, natsKey: order.natsKey, thumbprint: print, expires })
+    await this.#writeRow(order, svid, print)
+    // A revocation during the writes above has either found the credential in the store, or is found here.
+    denials.list.check({ id: order.id, thumbprint: print })
+    return this.#answer(svid, natsJwt)
+  }
+
+  async #writeRow(order: CredentialOrder, svid: IssuedSvid, print: string): Promise<void> {
+    await this.#parts.rows.append({
+      type: 'svid.issued',
+      out: 'allow',
+      txn: order.txn,
+      actor: { sub: order.id, x5t: print },
+      obj: { serial: svid.serial, not_before: svid.notBefore, not_after: svid.notAfter, nats: order.natsKey },
+    })
+  }
+
+  #answer(svid: IssuedSvid, natsJwt: string): Credentials {
+    const { nats, bundle, hubKey, hubLog } = this.#parts
+    return {
+      svid: svid.chain.map(encodeBase64url),
+      nats_jwt: natsJwt,
+      nats,
+      bundle: bundle(),
+      hub_key: hubKey(),
+      hub_log: hubLog,
+      expires: svid.notAfter,
+    }
+  }
+}

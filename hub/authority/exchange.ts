@@ -1,0 +1,217 @@
+// The token exchange, in the order of authority-and-audit §4.1: who asks, who the target is, what policy says, that
+// nobody asked for this process before; then the row, and only then the signature.
+import { randomUUID } from 'node:crypto'
+import { sha256Text } from '#shared/encoding/digest.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import { nodeNameOf, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { RowRequest } from '#shared/log/row.ts'
+import { detailFor, type AuthorizationDetail } from '#shared/protocol/authorization.ts'
+import { DEFAULT_TOKEN_LIFE_S, signCapability, type CapabilityClaims } from '#shared/protocol/capability.ts'
+import type { Command } from '#shared/protocol/command.ts'
+import { openEncKey } from '#shared/protocol/enc-key.ts'
+import { retainUntil } from '#shared/protocol/envelope.ts'
+import {
+  CAPABILITY_TYPE,
+  openIdToken,
+  type ExchangeRequest,
+  type ExchangeResponse,
+} from '#shared/protocol/exchange.ts'
+import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
+import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
+import type { Refusals } from '../audit/refusals.ts'
+import type { Denials } from '../revocation/denials.ts'
+import type { HubStore, NodeRecord } from '../store/store.ts'
+import { requireAllowed, type Judgement, type Policy } from './policy.ts'
+
+export interface ExchangeParts {
+  readonly clock: Clock
+  readonly trust: SvidValidator
+  readonly denials: Denials
+  readonly store: Pick<HubStore, 'nodes' | 'identifiers' | 'messages'>
+  readonly policy: Policy
+  readonly rows: RowWriter
+  readonly refusals: Refusals
+  /** the hub's SVID of this moment: it signs the tokens */
+  readonly identity: () => Identity
+  readonly anchorMaxAgeMs: number
+}
+
+/** How the request came in: for the row, and for nothing else. */
+export interface ExchangeOrigin {
+  readonly caller: VerifiedSvid
+  readonly request: RowRequest
+}
+
+export interface Exchanged {
+  readonly response: ExchangeResponse
+  readonly row: WrittenRow
+}
+
+interface Grant {
+  readonly cmd: Command
+  readonly node: NodeRecord
+  readonly nodeKey: string
+  readonly judgement: Judgement
+  readonly txn: string
+}
+
+export class TokenExchange {
+  readonly #parts: ExchangeParts
+
+  constructor(parts: ExchangeParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * One capability for one command. Throws ZT-401-CERT, ZT-401-SIG, ZT-408-STALE, ZT-409-REPLAY, ZT-421-MISDIRECTED for
+   * the subject token, ZT-403-HOLDER, ZT-403-REVOKED, ZT-404-NODE, ZT-490-FORK, ZT-503-ANCHOR, ZT-503-NODE,
+   * ZT-403-POLICY, ZT-409-IDENTIFIER, ZT-503-AUDIT, ZT-503-STORE: then no token exists.
+   */
+  async exchange(request: ExchangeRequest, origin: ExchangeOrigin): Promise<Exchanged> {
+    const txn = randomUUID()
+    const tok = sha256Text(request.subject_token)
+    const [detail] = request.authorization_details
+    if (detail === undefined) throw new ZtError('ZT-422-SCHEMA', 'field "authorization_details" is empty')
+    try {
+      await this.#requireSubject(request.subject_token, origin.caller)
+      const { node, nodeKey } = await this.#target(request.audience)
+      const judgement = this.#judge(origin.caller, node, detail.cmd)
+      requireAllowed(judgement)
+      return await this.#mint({ cmd: detail.cmd, node, nodeKey, judgement, txn }, origin, tok)
+    } catch (error) {
+      const actor = actorOf(origin.caller)
+      const obj = { node: request.audience, cmd: detail.cmd.op }
+      const req = { ...origin.request, tok }
+      await this.#parts.refusals.record({ type: 'token.refused', txn, actor, req, obj }, error)
+      throw error
+    }
+  }
+
+  /** The same decision without a token: nothing is granted, so nothing is written. ZT-404-NODE. */
+  async canI(cmd: Command, caller: VerifiedSvid): Promise<Judgement> {
+    return this.#judge(caller, await this.#known(cmd.node), cmd)
+  }
+
+  // Who asks is who the subject token says, and both are alive and not denied.
+  async #requireSubject(token: string, caller: VerifiedSvid): Promise<void> {
+    const { clock, trust, denials, identity, store } = this.#parts
+    const now = clock.now()
+    const { claims, svid } = openIdToken(token, { trust, now, hub: identity().id })
+    denials.list.check(svid)
+    if (svid.id !== caller.id) throw new ZtError('ZT-403-HOLDER', 'the subject token is of another principal')
+    const seen = { iss: svid.id, nonce: claims.jti, jti: claims.jti, until: retainUntil(claims) }
+    if (!(await store.messages.remember(seen)))
+      throw new ZtError('ZT-409-REPLAY', 'the subject token was used before')
+  }
+
+  async #known(id: SpiffeId): Promise<NodeRecord> {
+    if (trustDomainOf(id) !== trustDomainOf(this.#parts.identity().id))
+      throw new ZtError('ZT-404-NODE', 'the node is of another trust domain')
+    const node = await this.#parts.store.nodes.find(nodeNameOf(id))
+    if (node === undefined) throw new ZtError('ZT-404-NODE', 'no such node')
+    return node
+  }
+
+  // A node is a target only while the hub knows that it can be held to account: alive, trusted, freshly anchored.
+  async #target(id: SpiffeId): Promise<{ node: NodeRecord; nodeKey: string }> {
+    const { clock, trust, denials, anchorMaxAgeMs } = this.#parts
+    const node = await this.#known(id)
+    const now = clock.now()
+    if (node.revokedAt !== undefined || denials.since(id) !== undefined)
+      throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
+    if (node.distrustedAt !== undefined)
+      throw new ZtError('ZT-490-FORK', 'two heads of the log of the node contradict each other')
+    if (node.anchor === undefined || now - node.anchor.at > anchorMaxAgeMs)
+      throw new ZtError('ZT-503-ANCHOR', 'the log of the node is not freshly anchored')
+    if (node.encKey === undefined)
+      throw new ZtError('ZT-503-NODE', 'the node has not said its encryption key')
+    requireLiveKey(node.encKey, { trust, now, owner: id })
+    return { node, nodeKey: node.encKey }
+  }
+
+  #judge(caller: VerifiedSvid, node: NodeRecord, cmd: Command): Judgement {
+    return this.#parts.policy.onNode(caller.id, { id: cmd.node, name: node.name, lvl: node.lvl }, cmd)
+  }
+
+  async #mint(grant: Grant, origin: ExchangeOrigin, tok: string): Promise<Exchanged> {
+    const { rows, identity, denials } = this.#parts
+    const { cmd, judgement, txn } = grant
+    await this.#claim(cmd, origin.caller)
+    const detail = detailFor(cmd)
+    const claims = this.#claims(grant, detail, origin.caller)
+    const row = await rows.append({
+      type: 'token.minted',
+      out: 'allow',
+      txn,
+      actor: actorOf(origin.caller),
+      req: { ...origin.request, tok },
+      pol: judgement.row,
+      obj: {
+        jti: claims.jti,
+        node: cmd.node,
+        action: cmd.op,
+        cmd_digest: detail.cmd_digest,
+        exp: claims.exp,
+      },
+    })
+    // Whoever was revoked while the row was written gets nothing for it.
+    denials.list.check(origin.caller)
+    const response: ExchangeResponse = {
+      access_token: signCapability(identity(), claims),
+      issued_token_type: CAPABILITY_TYPE,
+      token_type: 'N_A',
+      expires_in: claims.exp - claims.iat,
+      scope: cmd.op,
+      authorization_details: [detail],
+      zt: { node_key: grant.nodeKey },
+    }
+    return { response, row }
+  }
+
+  // Only a spawn makes the process that its identifier names; the others may be asked for again.
+  async #claim(cmd: Command, caller: VerifiedSvid): Promise<void> {
+    if (cmd.op !== 'process.spawn') return
+    const claim = { identifier: `${cmd.node} ${cmd.proc}`, by: caller.id, now: this.#parts.clock.now() }
+    if (await this.#parts.store.identifiers.claim(claim)) return
+    throw new ZtError('ZT-409-IDENTIFIER', 'a token for this process was given before')
+  }
+
+  #claims(grant: Grant, detail: AuthorizationDetail, caller: VerifiedSvid): CapabilityClaims {
+    const { node, judgement, txn } = grant
+    const { policy, identity, clock } = this.#parts
+    const iat = Math.floor(clock.now() / 1000)
+    return {
+      iss: identity().id,
+      aud: grant.cmd.node,
+      iat,
+      exp: iat + DEFAULT_TOKEN_LIFE_S,
+      jti: randomUUID(),
+      txn,
+      sub: caller.id,
+      cnf: { 'x5t#S256': caller.thumbprint },
+      authorization_details: [detail],
+      use: { mode: 'single', scope: 'node' },
+      node: { boot: node.boot, fence: node.fence },
+      pol: {
+        bundle: policy.digest,
+        ver: policy.ver,
+        min_ver: policy.ver,
+        decision: judgement.decision,
+        reasons: judgement.verdict.reasons,
+      },
+      lvl: node.lvl,
+      chain: null,
+      apr: [],
+    }
+  }
+}
+
+function requireLiveKey(statement: string, context: Parameters<typeof openEncKey>[1]): void {
+  try {
+    openEncKey(statement, context)
+  } catch (cause) {
+    throw new ZtError('ZT-503-NODE', 'the encryption key of the node has ended', { cause })
+  }
+}

@@ -1,0 +1,89 @@
+// Which part of the hub answers which operation.
+import { encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import { nodeNameOf } from '#shared/identity/spiffe-id.ts'
+import type { RowRequest } from '#shared/log/row.ts'
+import { openEncKey } from '#shared/protocol/enc-key.ts'
+import type { HubResults, LogRequest } from '#shared/protocol/hub-ops.ts'
+import type { SvidValidator } from '#shared/x509/svid.ts'
+import type { Anchors } from '../audit/anchors.ts'
+import type { LogReader } from '../audit/log-reader.ts'
+import type { TokenExchange } from '../authority/exchange.ts'
+import type { HubEncKeys } from '../identity/enc-keys.ts'
+import type { Asking, Registry } from '../registry/registry.ts'
+import type { Denials } from '../revocation/denials.ts'
+import type { NodeStore } from '../store/store.ts'
+import type { Received } from './gate.ts'
+import type { Operations } from './operations.ts'
+
+export interface AnswerParts {
+  readonly clock: Clock
+  readonly trust: SvidValidator
+  readonly nodes: NodeStore
+  readonly encKeys: HubEncKeys
+  readonly denials: Denials
+  readonly exchange: TokenExchange
+  readonly anchors: Anchors
+  readonly registry: Registry
+  readonly log: LogReader
+}
+
+function requestOf({ envelope, sha256 }: Received): RowRequest {
+  return { env: sha256, jti: envelope.jti, nonce: envelope.nonce }
+}
+
+const askingOf = (received: Received): Asking => ({ caller: received.caller, request: requestOf(received) })
+
+/** Keeps the key that a node says is its own; what is sealed to it is for that node alone. Returns its id. */
+async function keepEncKey(
+  { trust, clock, nodes }: AnswerParts,
+  text: string,
+  received: Received,
+): Promise<string> {
+  const now = clock.now()
+  const { kid } = openEncKey(text, { trust, now, owner: received.caller.id })
+  const name = nodeNameOf(received.caller.id)
+  const node = await nodes.find(name)
+  if (node === undefined || node.revokedAt !== undefined)
+    throw new ZtError('ZT-404-NODE', 'the node is not registered')
+  await nodes.recordEncKey(name, text)
+  await nodes.touch(name, now)
+  return kid
+}
+
+async function readLog(log: LogReader, wish: LogRequest, { caller }: Received): Promise<HubResults['log']> {
+  if (wish.kind === 'checkpoint') return { kind: 'checkpoint', note: await log.checkpoint(caller) }
+  return { kind: 'tile', data: encodeBase64url(await log.tile(wish.path, caller)) }
+}
+
+export function hubOperations(parts: AnswerParts): Operations {
+  const { registry, exchange, anchors, denials, encKeys } = parts
+  return {
+    hello: async ({ enc_key }, received) => {
+      await keepEncKey(parts, enc_key, received)
+      return { result: { hub_key: encKeys.statement(), deny: denials.signed() } }
+    },
+    'enc-key': async ({ enc_key }, received) => ({
+      result: { kid: await keepEncKey(parts, enc_key, received) },
+    }),
+    token: async (params, received) => {
+      const origin = { caller: received.caller, request: requestOf(received) }
+      const { response, row } = await exchange.exchange(params, origin)
+      return { result: response, row }
+    },
+    'node.list': (_params, received) => registry.list(askingOf(received)),
+    'node.join-token': (params, received) => registry.joinToken(params, askingOf(received)),
+    'node.revoke': (params, received) => registry.revokeNode(params, askingOf(received)),
+    revoke: (params, received) => registry.revoke(params, askingOf(received)),
+    allow: (params, received) => registry.allow(params, askingOf(received)),
+    'can-i': async ({ cmd }, received) => {
+      const { verdict, decision } = await exchange.canI(cmd, received.caller)
+      return { result: { allowed: verdict.kind === 'allow', reasons: verdict.reasons, decision } }
+    },
+    log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
+    deny: async () => ({ result: { deny: denials.signed() } }),
+    anchor: (params, received) =>
+      anchors.anchor(params, { caller: received.caller, request: requestOf(received) }),
+  }
+}

@@ -1,0 +1,94 @@
+// What a request over NATS must pass before an operation sees it: the checks 1 to 9 of authority-and-audit §4.4, in that
+// order. Nothing of the broker is trusted; a message is what its signature and its own words prove.
+import type { KeyObject } from 'node:crypto'
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { DenyList } from '#shared/protocol/deny-list.ts'
+import {
+  authenticate,
+  checkClock,
+  checkDirection,
+  checkFreshness,
+  HUB_TYP,
+  MAX_ENVELOPE_BYTES,
+  readHubEnvelope,
+  retainUntil,
+  type AuthenticEnvelope,
+  type HubEnvelope,
+} from '#shared/protocol/envelope.ts'
+import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
+import type { MessageStore } from '../store/store.ts'
+
+export interface GateParts {
+  readonly hubId: SpiffeId
+  readonly clock: Clock
+  readonly trust: SvidValidator
+  readonly deny: DenyList
+  readonly key: (kid: string) => KeyObject | undefined
+  readonly messages: MessageStore
+  /** the latest time that the hub's log has recorded, UTC milliseconds */
+  readonly highWater: () => number
+}
+
+export interface Arrived {
+  readonly subject: string
+  readonly data: Uint8Array
+}
+
+/** A request whose sender is proved. Until `fresh()` has resolved it may be old, late or a copy. */
+export interface Received {
+  readonly caller: VerifiedSvid
+  readonly envelope: HubEnvelope
+  /** base64url SHA-256 of the sealed text, for the audit row */
+  readonly sha256: string
+}
+
+export class Gate {
+  readonly #parts: GateParts
+
+  constructor(parts: GateParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Checks 1 to 7. Throws ZT-413-SIZE, ZT-400-MALFORMED, ZT-400-KID, ZT-403-REVOKED, ZT-401-CERT, ZT-401-SIG,
+   * ZT-422-SCHEMA, ZT-421-MISDIRECTED: there is nobody yet to whom an answer could go.
+   */
+  open(message: Arrived): Received {
+    const { svid, payload, sha256 } = this.#authenticate(message.data)
+    const envelope = readHubEnvelope(payload)
+    checkDirection(envelope, { sender: svid.id, me: this.#parts.hubId, subject: message.subject })
+    // The operation is said twice: by the subject, which NATS limits, and by the sender, who signs it.
+    if (operationOf(message.subject) !== envelope.op)
+      throw new ZtError('ZT-421-MISDIRECTED', 'field "op" is not the operation of the subject', {
+        details: { field: 'op' },
+      })
+    return { caller: svid, envelope, sha256 }
+  }
+
+  /** Checks 8 and 9; remembers the message. Throws ZT-408-STALE, ZT-408-CLOCK, ZT-409-REPLAY, ZT-503-STORE. */
+  async admit({ envelope }: Received): Promise<void> {
+    const { clock, messages, highWater } = this.#parts
+    const now = clock.now()
+    const { iss, nonce, jti, iat, exp } = envelope
+    checkClock({ now, highWater: highWater() })
+    checkFreshness({ iat, exp, now })
+    if (!(await messages.remember({ iss, nonce, jti, until: retainUntil({ iat, exp }) })))
+      throw new ZtError('ZT-409-REPLAY', 'this message was seen before')
+  }
+
+  #authenticate(data: Uint8Array): AuthenticEnvelope {
+    if (data.length > MAX_ENVELOPE_BYTES)
+      throw new ZtError('ZT-413-SIZE', `message is over ${MAX_ENVELOPE_BYTES} bytes`)
+    const { trust, deny, key, clock } = this.#parts
+    // Compact JOSE is ASCII; any other byte becomes a character that its parser refuses.
+    const text = Buffer.from(data).toString('latin1')
+    return authenticate(text, { typ: HUB_TYP, key, trust, deny, now: clock.now() })
+  }
+}
+
+function operationOf(subject: string): string | undefined {
+  if (subject.startsWith('zt.hub.')) return subject.slice('zt.hub.'.length)
+  return subject.startsWith('zt.anchor.') ? 'anchor' : undefined
+}

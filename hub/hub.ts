@@ -1,0 +1,147 @@
+// Puts the hub together in the order in which its parts need each other, and takes it apart in the opposite one.
+import type { Identity } from '#shared/identity/identity.ts'
+import { certificatesToPem } from '#shared/x509/pem.ts'
+import type { VerifiedSvid } from '#shared/x509/svid.ts'
+import { openGround, type Ground, type HubOptions } from './assembly/ground.ts'
+import { openOffices, type Offices } from './assembly/offices.ts'
+import { Undo } from './assembly/undo.ts'
+import type { HubBus } from './bus/bus.ts'
+import { BusLink } from './bus/link.ts'
+import { hubRoutes } from './http/routes.ts'
+import { startHttpServer, type HttpServer, type TlsMaterial } from './http/server.ts'
+import type { Trust } from './identity/trust.ts'
+import { Maintenance } from './maintenance.ts'
+import { startBroker, type Broker } from './nats/broker.ts'
+
+export type { HubOptions } from './assembly/ground.ts'
+
+export interface Hub {
+  readonly port: number
+  /** Looks at the bundle and the ladder again, as it does by itself every half minute. */
+  refresh(): Promise<void>
+  close(): Promise<void>
+}
+
+const EVERY = { push: 10_000, keys: 30_000, refresh: 30_000, prune: 60_000, heartbeat: 1000 } as const
+
+async function openBroker(ground: Ground, undo: Undo): Promise<Broker> {
+  const { options, trust, identity, natsIdentity, nats } = ground
+  const { config, clock, log } = options
+  const broker = await startBroker({
+    binary: config.nats.binary,
+    dir: config.nats.dir,
+    host: config.nats.host,
+    port: config.nats.port,
+    serverId: config.natsId,
+    certificate: natsIdentity.current(),
+    trust: trust.validator,
+    identity: identity.current(),
+    store: nats,
+    clock,
+    log: log.child({ part: 'nats' }),
+  })
+  undo.push(() => broker.close())
+  return broker
+}
+
+function tlsMaterial(identity: Identity, trust: Trust): TlsMaterial {
+  return {
+    cert: certificatesToPem(identity.chain),
+    key: identity.key.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    ca: trust.rootsPem,
+  }
+}
+
+function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
+  const { options, trust, identity, denials } = ground
+  const { clock, log, config } = options
+  const authenticate = (chain: readonly Uint8Array[]): VerifiedSvid => {
+    const svid = trust.validator.validate(chain, clock.now())
+    denials.list.check(svid)
+    return svid
+  }
+  const routes = hubRoutes({
+    bundle: () => trust.text,
+    admission: offices.admission,
+    login: offices.login,
+    exchange: offices.exchange,
+    log: offices.reader,
+    ready: () => offices.bus.connected,
+  })
+  const tls = tlsMaterial(identity.current(), trust)
+  return startHttpServer({ listen: config.listen, tls, routes, clock, log, authenticate })
+}
+
+interface Running {
+  readonly ground: Ground
+  readonly broker: Broker
+  readonly bus: HubBus
+  readonly http: HttpServer
+}
+
+async function refresh({ ground, broker, http }: Running): Promise<void> {
+  const { trust, rungs, identity, natsIdentity, log } = ground
+  const newRoots = await trust.refresh()
+  await rungs.refresh(newRoots)
+  await rungs.tell(log)
+  if (!newRoots) return
+  http.setTls(tlsMaterial(identity.current(), trust))
+  await broker.setCertificate(natsIdentity.current())
+}
+
+async function heartbeat({ options, log }: Ground): Promise<void> {
+  const { clock, config } = options
+  if (clock.now() - log.head().ts < config.periods.heartbeatS * 1000) return
+  await log.append({ type: 'heartbeat', out: 'info' })
+}
+
+function keepUp(running: Running): Maintenance {
+  const { ground, bus } = running
+  const { clock, log } = ground.options
+  const maintenance = new Maintenance({ clock, log })
+  const tasks = [
+    { name: 'push', run: () => bus.pushDenyList() },
+    { name: 'keys', run: () => ground.encKeys.rotate() },
+    { name: 'refresh', run: () => refresh(running) },
+    { name: 'prune', run: () => ground.store.prune(clock.now()) },
+    { name: 'heartbeat', run: () => heartbeat(ground) },
+  ] as const
+  for (const task of tasks) maintenance.add({ ...task, everyMs: EVERY[task.name] })
+  return maintenance
+}
+
+async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
+  const ground = await openGround(options, undo)
+  const { identity, natsIdentity, trust } = ground
+  const broker = await openBroker(ground, undo)
+  const offices = await openOffices(ground, broker)
+  const { bus, revocation } = offices
+  undo.push(() => bus.close())
+  const link = new BusLink({ broker, bus, clock: options.clock, log: options.log })
+  await link.connect(identity.current())
+  await revocation.resume()
+  const http = await openHttp(ground, offices)
+  undo.push(() => http.close())
+  undo.push(() => link.close())
+  identity.start(async (next) => {
+    http.setTls(tlsMaterial(next, trust))
+    // Not waited for: an absent broker must not keep the identity from being renewed in time.
+    void link.follow(next)
+  })
+  natsIdentity.start((next) => broker.setCertificate(next))
+  const running = { ground, broker, bus, http }
+  const maintenance = keepUp(running)
+  undo.push(() => maintenance.close())
+  return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }
+}
+
+/** Starts a hub on what `hub init` and the ceremony made. Rejects with the code of the part that could not start. */
+export async function startHub(options: HubOptions): Promise<Hub> {
+  const undo = new Undo(options.log)
+  try {
+    return await assemble(options, undo)
+  } catch (error) {
+    await undo.run()
+    throw error
+  }
+}

@@ -1,0 +1,117 @@
+// Who the hub is: its own SVID from the infra CA, five minutes long like everybody's, renewed at half of its life. Its
+// key is made anew each time and is in memory only. The broker's certificate is made here too, with a life of hours.
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock, Timer } from '#shared/host/clock.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { generateP256, thumbprint } from '#shared/jose/keys.ts'
+import { issueInfraLeaf, type Issuer } from '#pki/issuance/issue.ts'
+import type { RowWriter } from '../audit/rows.ts'
+
+export interface InfraParts {
+  readonly id: SpiffeId
+  readonly dnsNames: readonly string[]
+  /** Throws ZT-503-LADDER. */
+  readonly issuer: () => Issuer
+  readonly ttlMs: number
+  readonly clock: Clock
+  readonly rows: RowWriter
+  readonly log: Logger
+}
+
+/** Called with each new identity; what it rejects with is logged, and the identity stays. */
+export type RenewalListener = (identity: Identity) => Promise<void>
+
+const RETRY_MS = 2000
+const LOOK_MS = 5000
+
+function makeIdentity({
+  id,
+  dnsNames,
+  issuer,
+  ttlMs,
+  clock,
+}: InfraParts): Identity & { readonly serial: string } {
+  const { privateKey, publicKey, spki } = generateP256()
+  const order = { issuer: issuer(), csr: { spki, publicKey }, id, ttlMs, now: clock.now(), dnsNames, ips: [] }
+  const { chain, notBefore, notAfter, serial } = issueInfraLeaf(order)
+  const leaf = chain[0] ?? new Uint8Array()
+  return { id, chain, key: privateKey, notBefore, notAfter, thumbprint: thumbprint(leaf), serial }
+}
+
+export class InfraIdentity {
+  readonly #parts: InfraParts
+  #current: Identity
+  #issuedAt: number
+  #timer: Timer | undefined
+  #closed = false
+
+  private constructor(parts: InfraParts, first: Identity) {
+    this.#parts = parts
+    this.#current = first
+    this.#issuedAt = parts.clock.now()
+  }
+
+  /** The first identity, its row written. Throws ZT-503-LADDER, ZT-503-AUDIT, ZT-422-NAME. */
+  static async open(parts: InfraParts): Promise<InfraIdentity> {
+    return new InfraIdentity(parts, await issued(parts))
+  }
+
+  /** The identity of this moment. Throws ZT-503-LADDER if it has ended and none could follow it. */
+  current(): Identity {
+    if (this.#parts.clock.now() < this.#current.notAfter) return this.#current
+    throw new ZtError('ZT-503-LADDER', 'the identity of the hub has ended')
+  }
+
+  /** Renews by itself from now on. */
+  start(listener: RenewalListener): void {
+    if (this.#closed) return
+    const { clock } = this.#parts
+    // Looked at often rather than timed once: the wall clock, which decides, may jump.
+    const delayMs = Math.min(Math.max(0, this.#renewAt() - clock.now()), LOOK_MS)
+    this.#timer = clock.after(delayMs, () => {
+      const now = clock.now()
+      if (now >= this.#renewAt() || now < this.#current.notBefore) void this.#renew(listener)
+      else this.start(listener)
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+
+  #renewAt(): number {
+    return (this.#issuedAt + this.#current.notAfter) / 2
+  }
+
+  async #renew(listener: RenewalListener): Promise<void> {
+    const { log, id } = this.#parts
+    try {
+      this.#current = await issued(this.#parts)
+      this.#issuedAt = this.#parts.clock.now()
+    } catch (error) {
+      log.error('an identity of the hub could not be renewed', { id, error })
+      this.#timer = this.#parts.clock.after(RETRY_MS, () => void this.#renew(listener))
+      return
+    }
+    try {
+      await listener(this.#current)
+    } catch (error) {
+      log.error('a renewed identity of the hub could not be put in use', { id, error })
+    }
+    this.start(listener)
+  }
+}
+
+async function issued(parts: InfraParts): Promise<Identity> {
+  const { serial, ...identity } = makeIdentity(parts)
+  await parts.rows.append({
+    type: 'svid.rotated',
+    out: 'allow',
+    actor: { sub: identity.id, x5t: identity.thumbprint },
+    obj: { serial, not_after: identity.notAfter },
+  })
+  return Object.freeze(identity)
+}

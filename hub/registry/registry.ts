@@ -1,0 +1,155 @@
+// What operators do with the list of nodes: see it, invite machines, take them out and let them in again. Policy is
+// asked for each, and each change is a row before it is a change.
+import type { Clock } from '#shared/host/clock.ts'
+import type { NodeName, TrustDomain } from '#shared/identity/names.ts'
+import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { RowRequest } from '#shared/log/row.ts'
+import type { HubAction } from '#shared/policy/facts.ts'
+import { encodeJoinString } from '#shared/protocol/admission.ts'
+import type { HubResults, NodeEntry } from '#shared/protocol/hub-ops.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { VerifiedSvid } from '#shared/x509/svid.ts'
+import { issueJoinToken, JOIN_TOKEN_LIFE_MS } from '../admission/join-token.ts'
+import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
+import { requireAllowed, type Policy } from '../authority/policy.ts'
+import type { Decided, Revocation } from '../revocation/revocation.ts'
+import type { HubStore, NodeRecord } from '../store/store.ts'
+
+export interface RegistryParts {
+  readonly hubId: SpiffeId
+  readonly trustDomain: TrustDomain
+  /** where machines reach the hub, and the root that they pin */
+  readonly url: string
+  readonly root: string
+  readonly clock: Clock
+  readonly store: Pick<HubStore, 'nodes' | 'joinTokens'>
+  readonly policy: Policy
+  readonly rows: RowWriter
+  readonly revocation: Revocation
+}
+
+/** Who asks, and with which message. */
+export interface Asking {
+  readonly caller: VerifiedSvid
+  readonly request: RowRequest
+}
+
+export interface Done<T> {
+  readonly result: T
+  readonly row?: WrittenRow
+}
+
+export class Registry {
+  readonly #parts: RegistryParts
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts
+  }
+
+  /** ZT-403-POLICY. */
+  async list(asking: Asking): Promise<Done<HubResults['node.list']>> {
+    this.#require(asking, 'node.list')
+    const { store, clock } = this.#parts
+    const nodes = await store.nodes.list()
+    const known = new Set(nodes.map((node) => node.name))
+    const invited = (await store.joinTokens.outstanding(clock.now())).filter((name) => !known.has(name))
+    const entries = [...nodes.map((node) => this.#entry(node)), ...invited.map((name) => this.#invited(name))]
+    return { result: { nodes: entries.toSorted((a, b) => (a.name < b.name ? -1 : 1)) } }
+  }
+
+  /** A join string for one machine. ZT-403-POLICY; ZT-403-JOIN for a name that is taken, unless it is to be replaced. */
+  async joinToken(
+    wish: { readonly node: NodeName; readonly replace?: boolean },
+    asking: Asking,
+  ): Promise<Done<HubResults['node.join-token']>> {
+    const { store, rows, clock, hubId, trustDomain, url, root } = this.#parts
+    const { node, replace = false } = wish
+    const decided = this.#require(asking, 'node.join-token', node)
+    await this.#requireFree(node, replace)
+    const now = clock.now()
+    const row = await rows.append({
+      type: 'join.token_issued',
+      out: 'allow',
+      actor: actorOf(asking.caller),
+      req: asking.request,
+      pol: decided.policy,
+      obj: { node, replace, expires: now + JOIN_TOKEN_LIFE_MS },
+    })
+    const { token, expires } = await issueJoinToken(store, {
+      node,
+      replace,
+      createdBy: asking.caller.id,
+      now,
+    })
+    const join = encodeJoinString({ v: 1, hub: url, hubId, td: trustDomain, root, node, token })
+    return { result: { join, expires }, row }
+  }
+
+  /** ZT-403-POLICY, ZT-404-NODE. */
+  async revokeNode(
+    wish: { readonly node: NodeName; readonly reason: string },
+    asking: Asking,
+  ): Promise<Done<HubResults['node.revoke']>> {
+    const decided = this.#require(asking, 'node.revoke', wish.node)
+    const id = nodeId(this.#parts.trustDomain, wish.node)
+    const { ver, row } = await this.#parts.revocation.revoke(id, wish.reason, decided)
+    return { result: { ver }, row }
+  }
+
+  /** ZT-403-POLICY, ZT-404-NODE, ZT-422-SPIFFE-ID. */
+  async revoke(
+    wish: { readonly id: SpiffeId; readonly reason: string },
+    asking: Asking,
+  ): Promise<Done<HubResults['revoke']>> {
+    const decided = this.#require(asking, 'revoke', wish.id)
+    const { ver, row } = await this.#parts.revocation.revoke(wish.id, wish.reason, decided)
+    return { result: { ver }, row }
+  }
+
+  /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-422-SPIFFE-ID. */
+  async allow(wish: { readonly id: SpiffeId }, asking: Asking): Promise<Done<HubResults['allow']>> {
+    const decided = this.#require(asking, 'revoke', wish.id)
+    const { ver, row } = await this.#parts.revocation.allow(wish.id, decided)
+    return { result: { ver }, row }
+  }
+
+  #require({ caller, request }: Asking, action: HubAction, target?: string): Decided {
+    const judgement = this.#parts.policy.onHub(caller.id, {
+      action,
+      ...(target !== undefined && { target }),
+    })
+    requireAllowed(judgement)
+    return { by: caller, request, policy: judgement.row }
+  }
+
+  async #requireFree(name: NodeName, replace: boolean): Promise<void> {
+    const node = await this.#parts.store.nodes.find(name)
+    if (node?.revokedAt !== undefined)
+      throw new ZtError('ZT-403-REVOKED', 'the node is revoked; it must be allowed before it can join again')
+    if (node?.device !== undefined && !replace)
+      throw new ZtError('ZT-403-JOIN', 'the name belongs to another machine; ask for a token that replaces')
+  }
+
+  #entry(node: NodeRecord): NodeEntry {
+    return {
+      name: node.name as NodeName,
+      id: nodeId(this.#parts.trustDomain, node.name as NodeName),
+      state: stateOf(node),
+      lvl: node.lvl,
+      joined: node.joinedAt,
+      seen: node.lastSeen,
+      anchored: node.anchor?.at ?? null,
+    }
+  }
+
+  #invited(name: string): NodeEntry {
+    const id = nodeId(this.#parts.trustDomain, name as NodeName)
+    return { name: name as NodeName, id, state: 'invited', lvl: 0, joined: null, seen: null, anchored: null }
+  }
+}
+
+function stateOf(node: NodeRecord): NodeEntry['state'] {
+  if (node.revokedAt !== undefined) return 'revoked'
+  if (node.distrustedAt !== undefined) return 'distrusted'
+  return node.device === undefined ? 'invited' : 'joined'
+}

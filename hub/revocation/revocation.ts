@@ -1,0 +1,124 @@
+// Revoking, felt everywhere: the row, the deny list in the store and in force, the push to every node, the registry,
+// and the closing of what is connected to NATS. Each step stands without the next: if all after the first two failed,
+// renewal is refused and the SVID ends within its five minutes.
+import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import { principalOf, trustDomainOf, type Principal, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { RowPolicy, RowRequest } from '#shared/log/row.ts'
+import type { VerifiedSvid } from '#shared/x509/svid.ts'
+import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
+import type { HubStore } from '../store/store.ts'
+import type { Denials } from './denials.ts'
+
+export interface RevocationParts {
+  readonly hubId: SpiffeId
+  readonly clock: Clock
+  readonly log: Logger
+  readonly rows: RowWriter
+  readonly denials: Denials
+  readonly store: Pick<HubStore, 'nodes' | 'credentials'>
+  /** no SVID lives longer, milliseconds */
+  readonly svidTtlMs: number
+  readonly push: () => void
+  /** Ends the NATS connections and tokens of these user keys; see Broker.revoke(). */
+  readonly revokeUsers: (publicKeys: readonly string[]) => Promise<void>
+}
+
+/** Who decided, for the row. */
+export interface Decided {
+  readonly by: VerifiedSvid
+  readonly request: RowRequest
+  readonly policy: RowPolicy
+}
+
+export interface DenyChange {
+  /** version of the deny list that holds it */
+  readonly ver: number
+  readonly row: WrittenRow
+}
+
+export class Revocation {
+  readonly #parts: RevocationParts
+
+  constructor(parts: RevocationParts) {
+    this.#parts = parts
+  }
+
+  /** Throws ZT-404-NODE for a node that never joined, ZT-422-SPIFFE-ID for a hub or another trust domain. */
+  async revoke(id: SpiffeId, reason: string, decided: Decided): Promise<DenyChange> {
+    const { rows, denials, push, clock, store } = this.#parts
+    const principal = await this.#revocable(id)
+    const row = await rows.append({ ...draftOf(decided), type: 'identity.revoked', obj: { id, reason } })
+    const ver = await denials.deny(id, reason)
+    push()
+    if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
+    await this.#disconnect(id)
+    return { ver, row }
+  }
+
+  /**
+   * Lifts a revocation. Throws ZT-403-REVOKED until every SVID from before it has ended: lifted earlier, those would
+   * count again.
+   */
+  async allow(id: SpiffeId, decided: Decided): Promise<DenyChange> {
+    const { rows, denials, push, store } = this.#parts
+    const principal = await this.#revocable(id)
+    this.#requireOver(id)
+    const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
+    // The registry first: a crash in between leaves the name denied, never a forgotten device allowed.
+    if (principal.kind === 'node') await store.nodes.allow(principal.name)
+    const ver = await denials.lift(id)
+    push()
+    return { ver, row }
+  }
+
+  /** Closes again what should be closed: after a start, for revocations that a crash cut short. */
+  async resume(): Promise<void> {
+    for (const entry of this.#parts.denials.entries)
+      if (entry.kind === 'id') await this.#disconnect(entry.value as SpiffeId)
+  }
+
+  // What keeps a connection from being closed must not keep the revocation from being in force: it is said in the log.
+  async #disconnect(id: SpiffeId): Promise<void> {
+    const { store, clock, revokeUsers, log } = this.#parts
+    try {
+      const live = await store.credentials.live(id, clock.now())
+      await revokeUsers(live.map((credential) => credential.natsKey))
+    } catch (error) {
+      log.error('the nats connections of a revoked identity could not be closed', { id, error })
+    }
+  }
+
+  #requireOver(id: SpiffeId): void {
+    const { denials, clock, svidTtlMs } = this.#parts
+    const since = denials.since(id)
+    const waitMs = since === undefined ? 0 : since + svidTtlMs - clock.now()
+    if (waitMs <= 0) return
+    throw new ZtError('ZT-403-REVOKED', 'certificates from before the revocation have not ended yet', {
+      details: { wait_s: Math.ceil(waitMs / 1000) },
+    })
+  }
+
+  async #revocable(id: SpiffeId): Promise<Principal> {
+    const principal = principalOf(id)
+    const own = trustDomainOf(id) === trustDomainOf(this.#parts.hubId)
+    if (!own || principal.kind === 'hub' || principal.kind === 'nats')
+      throw new ZtError(
+        'ZT-422-SPIFFE-ID',
+        'hubs and brokers are revoked with their intermediate, in a ceremony',
+      )
+    if (principal.kind === 'node' && (await this.#parts.store.nodes.find(principal.name)) === undefined)
+      throw new ZtError('ZT-404-NODE', 'no such node')
+    return principal
+  }
+}
+
+function draftOf({ by, request, policy }: Decided): {
+  readonly out: 'allow'
+  readonly actor: ReturnType<typeof actorOf>
+  readonly req: RowRequest
+  readonly pol: RowPolicy
+} {
+  return { out: 'allow', actor: actorOf(by), req: request, pol: policy }
+}
