@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { TrustBundle } from '#shared/x509/bundle.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import { privateFolder } from '#pki/keystore/private-file.ts'
 import { openSealedKeyStore } from '#pki/keystore/sealed-file.ts'
@@ -26,13 +27,20 @@ export interface RungParts {
   readonly log: Logger
 }
 
-export const ladderDir = (stateDir: string): string => join(stateDir, 'ladder')
-export const ladderKeysDir = (stateDir: string): string => join(stateDir, 'ladder-keys')
+const ladderDir = (stateDir: string): string => join(stateDir, 'ladder')
+const ladderKeysDir = (stateDir: string): string => join(stateDir, 'ladder-keys')
+
+/** The ladder's files and keys. `stateDir` must be there. Errors: see LadderStore.open(). */
+export async function openLadderStore(
+  place: LadderPlace,
+  { now, bundle }: { readonly now: number; readonly bundle: TrustBundle | undefined },
+): Promise<LadderStore> {
+  const keys = await openSealedKeyStore({ dir: ladderKeysDir(place.stateDir), secretFile: place.secretFile })
+  return LadderStore.open({ dir: ladderDir(place.stateDir), keys, hub: place.hub, now }, bundle)
+}
 
 async function openLadder({ place, trust, clock }: RungParts): Promise<Ladder> {
-  const keys = await openSealedKeyStore({ dir: ladderKeysDir(place.stateDir), secretFile: place.secretFile })
-  const options = { dir: ladderDir(place.stateDir), keys, hub: place.hub, now: clock.now() }
-  return (await LadderStore.open(options, trust.bundle)).ladder
+  return (await openLadderStore(place, { now: clock.now(), bundle: trust.bundle })).ladder
 }
 
 async function stamp({ place }: RungParts): Promise<string> {

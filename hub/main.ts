@@ -1,0 +1,139 @@
+// The hub's program. `hub --config FILE` serves; the other verbs make its state and carry its ladder to and from the
+// ceremony. stdout holds results, stderr the log and errors.
+import { readFile, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { ERROR_CODES } from '#shared/errors/codes.ts'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { systemClock } from '#shared/host/clock.ts'
+import { createLogger } from '#shared/host/logger.ts'
+import { principalOf } from '#shared/identity/spiffe-id.ts'
+import { DEFAULT_RUNGS } from '#pki/issuance/ladder-request.ts'
+import { readConfig, requireRoot, type HubConfig } from './config.ts'
+import { startHub } from './hub.ts'
+import { openLadderStore } from './identity/rungs.ts'
+import { Trust } from './identity/trust.ts'
+import { createState } from './state/state.ts'
+
+const USAGE = `usage: hub --config FILE                                 serve
+       hub --config FILE --check-config                  print what is in force, and exit
+       hub init --config FILE                            make the state of a new hub
+       hub ladder-request OUT --config FILE [--rungs N] [--fresh]
+       hub ladder-import IN --config FILE
+`
+
+interface Flags {
+  readonly config: HubConfig
+  readonly checkConfig: boolean
+  readonly rungs: number
+  readonly fresh: boolean
+}
+
+const usageError = (cause?: unknown): ZtError => new ZtError('ZT-400-USAGE', USAGE, { cause })
+
+function parseCommandLine(args: readonly string[]): { words: readonly string[]; flags: Flags } {
+  const options = {
+    config: { type: 'string' },
+    'check-config': { type: 'boolean' },
+    rungs: { type: 'string' },
+    fresh: { type: 'boolean' },
+  } as const
+  let parsed
+  try {
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+  } catch (cause) {
+    throw usageError(cause)
+  }
+  const { values, positionals } = parsed
+  if (values.config === undefined) throw usageError()
+  const rungs = values.rungs === undefined ? DEFAULT_RUNGS : Number(values.rungs)
+  const config = readConfig(values.config)
+  const flags = { config, rungs, checkConfig: values['check-config'] ?? false, fresh: values.fresh ?? false }
+  return { words: positionals, flags }
+}
+
+const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+
+async function serve({ config }: Flags): Promise<void> {
+  const log = createLogger({ name: 'hub' })
+  const hub = await startHub({ config, clock: systemClock, log })
+  const end = (signal: string): void => {
+    log.info('ending', { signal })
+    process.once(signal, () => process.exit(1))
+    void hub.close().then(() => process.exit(0))
+  }
+  process.once('SIGTERM', () => end('SIGTERM'))
+  process.once('SIGINT', () => end('SIGINT'))
+  process.on('SIGHUP', () => {
+    hub.refresh().catch((error: unknown) => log.error('bundle and ladder could not be read again', { error }))
+  })
+  log.info('serving', { id: config.id, url: config.url, nats: config.nats.url })
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, id: config.id, url: config.url, nats: config.nats.url })}\n`,
+  )
+}
+
+async function ladderRequest(out: string, { config, rungs, fresh }: Flags): Promise<void> {
+  const now = systemClock.now()
+  const bundle = config.root === undefined ? undefined : (await openTrust(config)).validator.bundle
+  const store = await openLadderStore(placeOf(config), { now, bundle })
+  const { file, sha256 } = await store.makeRequest({ count: rungs, now, fresh })
+  try {
+    await writeFile(out, await readFile(file), { flag: 'wx', mode: 0o644 })
+  } catch (cause) {
+    throw new ZtError('ZT-409-EXISTS', `the request is in ${file}, and could not be written to ${out}`, {
+      cause,
+    })
+  }
+  print({ request: out, sha256, hub: principalOf(config.id).name, rungs })
+}
+
+async function ladderImport(file: string, { config }: Flags): Promise<void> {
+  const now = systemClock.now()
+  const { bundle } = (await openTrust(config)).validator
+  const store = await openLadderStore(placeOf(config), { now, bundle })
+  const ladder = await store.importResponse(await readFile(file), { bundle, now })
+  print(ladder.status(now))
+}
+
+const openTrust = (config: HubConfig): Promise<Trust> =>
+  Trust.open({ file: config.bundleFile, root: requireRoot(config), clock: systemClock })
+
+const placeOf = (config: HubConfig): Parameters<typeof openLadderStore>[0] => ({
+  stateDir: config.stateDir,
+  secretFile: config.sealKeyFile,
+  hub: config.id,
+})
+
+async function init({ config }: Flags): Promise<void> {
+  await createState(config, systemClock)
+  print({ hub: config.id, stateDir: config.stateDir })
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const { words, flags } = parseCommandLine(args)
+  const [verb, file, ...rest] = words
+  if (rest.length > 0) throw usageError()
+  if (verb === undefined) return flags.checkConfig ? print(flags.config) : serve(flags)
+  if (verb === 'init' && file === undefined) return init(flags)
+  if (verb === 'ladder-request' && file !== undefined) return ladderRequest(file, flags)
+  if (verb === 'ladder-import' && file !== undefined) return ladderImport(file, flags)
+  throw usageError()
+}
+
+function fail(error: unknown): void {
+  const known = isZtError(error) ? error : new ZtError('ZT-500-INTERNAL', 'internal error', { cause: error })
+  const entry = ERROR_CODES.get(known.code)
+  createLogger({ name: 'hub' }).error('the hub ends', { error: known })
+  process.stderr.write(`hub: error: ${known.code} ${known.message}\nhub: hint: ${entry?.remedy ?? ''}\n`)
+  process.exit(entry?.exit ?? 1)
+}
+
+// What nobody awaited is a state that nobody knows: the hub ends rather than go on in it.
+process.on('unhandledRejection', fail)
+process.on('uncaughtException', fail)
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  fail(error)
+}
