@@ -1,13 +1,13 @@
 // The hub's log, fetched and verified whole: its key is the one that login vouched for, its newest head must go on from
 // the newest one that this user has seen, and every entry is hashed here.
 import { decodeBase64 } from '#shared/encoding/base64url.ts'
-import { claimedHead, openCheckpoint, type TreeHead } from '#shared/log/checkpoint.ts'
+import { openCheckpoint, type TreeHead } from '#shared/log/checkpoint.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import { decodeEntries, tilePath } from '#shared/log/tiles.ts'
 import { TILE_WIDTH } from '#shared/log/tree-edge.ts'
 import type { LogReport } from '#shared/log/verify-log.ts'
 import type { LogIdentity } from '#shared/protocol/admission.ts'
-import type { Mesh } from '../client/mesh.ts'
+import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
 import { LogCheck } from './log-check.ts'
 import { LogCopyWriter } from './log-copy.ts'
 import { Witnessed } from './witnessed.ts'
@@ -17,63 +17,68 @@ export interface HubLog {
   readonly witnessed: Witnessed
   /** the head that all of it was checked against */
   readonly head: TreeHead
-  readonly note: string
 }
 
 export interface HubLogOptions {
+  /** asks for a part of the log; what it answers is believed for nothing */
+  readonly ask: (request: LogRequest) => Promise<LogResult>
   readonly identity: LogIdentity
   /** the head that was seen last, which the log must still contain */
   readonly seen: TreeHead | undefined
-  /** where a copy is written as the entries come */
+  /** where a copy is written, as the entries come */
   readonly copy: string | undefined
 }
 
-/** Fetches and verifies. What is wrong with the log is in the report; errors are those of Mesh.hub(). */
-export async function verifyHubLog(mesh: Mesh, options: HubLogOptions): Promise<HubLog> {
-  const { identity, seen } = options
-  const note = await fetchCheckpoint(mesh)
+/**
+ * Fetches and verifies. What is wrong with the log is in the report. Errors: ZT-422-NOTE and ZT-490-SIGNATURE for its
+ * signed head, and those of `ask`.
+ */
+export async function verifyHubLog(options: HubLogOptions): Promise<HubLog> {
+  const { identity, seen, ask } = options
+  const answer = await ask({ kind: 'checkpoint' })
+  const note = answer.kind === 'checkpoint' ? answer.note : ''
   // Opened before a single entry is asked for: an unsigned size could keep us busy for ever.
   const head = openCheckpoint(note, identity.origin, [parseVkey(identity.vkey)])
   const witnessed = new Witnessed()
   const anchors = seen === undefined ? [] : [seen]
-  const check = new LogCheck({ origin: identity.origin, vkeys: [identity.vkey], anchors }, (row) =>
-    witnessed.take(row),
-  )
+  const trust = { origin: identity.origin, vkeys: [identity.vkey], anchors }
+  const check = new LogCheck(trust, (row) => witnessed.take(row))
   check.expect([note])
-  const copy =
-    options.copy === undefined
-      ? undefined
-      : new LogCopyWriter(options.copy, { ...identity, checkpoints: [note] })
+  const copied = { ...identity, checkpoints: [note] }
+  const copy = options.copy === undefined ? undefined : new LogCopyWriter(options.copy, copied)
   try {
-    await pushEntries({ mesh, size: head.size, copy }, check)
+    await pushEntries({ ask, size: head.size, copy }, check)
   } finally {
     copy?.close()
   }
-  return { report: check.report(), witnessed, head, note }
-}
-
-async function fetchCheckpoint(mesh: Mesh): Promise<string> {
-  const result = await mesh.hub('log', { kind: 'checkpoint' })
-  if (result.kind !== 'checkpoint') throw new TypeError('the parser of the answer let another kind through')
-  claimedHead(result.note)
-  return result.note
+  return { report: check.report(), witnessed, head }
 }
 
 interface Fetch {
-  readonly mesh: Mesh
+  readonly ask: HubLogOptions['ask']
   readonly size: number
   readonly copy: LogCopyWriter | undefined
 }
 
-async function pushEntries({ mesh, size, copy }: Fetch, check: LogCheck): Promise<void> {
-  for (let index = 0; index * TILE_WIDTH < size; index += 1) {
-    const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH)
-    const result = await mesh.hub('log', { kind: 'tile', path: tilePath({ level: 'entries', index, width }) })
-    const bundle = result.kind === 'tile' ? decodeBase64(result.data, 'data') : new Uint8Array()
-    // A hub that gives fewer entries than it signed for has a log that is cut short: the report says so.
-    for (const entry of decodeEntries(bundle).slice(0, width)) {
+async function pushEntries({ ask, size, copy }: Fetch, check: LogCheck): Promise<void> {
+  while (check.size < size) {
+    const width = Math.min(TILE_WIDTH, size - check.size)
+    const entries = await fetchEntries(ask, check.size, width)
+    for (const entry of entries) {
       copy?.add(entry)
       if (!check.push(entry)) return
     }
+    // A hub that has fewer entries than it signed for has a log that is cut short: the report says so.
+    if (entries.length < width) return
   }
+}
+
+async function fetchEntries(
+  ask: HubLogOptions['ask'],
+  seq: number,
+  width: number,
+): Promise<readonly Uint8Array[]> {
+  const path = tilePath({ level: 'entries', index: Math.floor(seq / TILE_WIDTH), width })
+  const answer = await ask({ kind: 'tile', path })
+  return answer.kind === 'tile' ? decodeEntries(decodeBase64(answer.data, 'data')).slice(0, width) : []
 }

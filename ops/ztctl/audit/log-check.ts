@@ -10,6 +10,7 @@ export class LogCheck {
   readonly #verifier: LogVerifier
   readonly #onRow: ((row: RowBody) => void) | undefined
   #next = 0
+  #broken = false
 
   /** `onRow` sees each row that holds. Errors: ZT-422-NOTE for a malformed key. */
   constructor(trust: LogTrust, onRow?: (row: RowBody) => void) {
@@ -33,18 +34,24 @@ export class LogCheck {
     this.#next += 1
     const body = entry.subarray(HASH_BYTES)
     const row = { seq, prev: entry.subarray(0, HASH_BYTES), body, hash: sha256(entry) }
-    if (!this.#verifier.push(recordOf(row))) return false
-    this.#onRow?.(parseRow(body))
-    return true
+    if (this.#broken || !this.#verifier.push(recordOf(row))) return false
+    if (this.#onRow === undefined) return true
+    try {
+      this.#onRow(parseRow(body))
+      return true
+    } catch (cause) {
+      return this.fail(cause)
+    }
   }
 
-  /** The log could not be read to its end. */
-  fail(cause: unknown): void {
-    this.#verifier.unreadable(
-      isZtError(cause)
-        ? new ZtError('ZT-490-UNVERIFIABLE', `the log cannot be read further: ${cause.message}`, { cause })
-        : cause,
-    )
+  /** The log could not be read further: a failed check. Throws what is no finding but a fault of ours. */
+  fail(cause: unknown): false {
+    if (!isZtError(cause)) throw cause
+    this.#broken = true
+    const isFinding = cause.code.startsWith('ZT-490-')
+    const message = `the log cannot be read further: ${cause.message}`
+    this.#verifier.unreadable(isFinding ? cause : new ZtError('ZT-490-UNVERIFIABLE', message, { cause }))
+    return false
   }
 
   report(): LogReport {

@@ -6,6 +6,7 @@ import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context, type Place } from '../client/contexts.ts'
 import { withMesh } from '../client/live-mesh.ts'
+import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
 import type { Mesh } from '../client/mesh.ts'
 import { currentUid } from '../client/user.ts'
 import type { Invocation } from '../grammar/invocation.ts'
@@ -63,7 +64,8 @@ async function verifyHub({
     })
   }
   const copy = save === undefined ? undefined : join(save, 'hub.ztlog')
-  const log = await verifyHubLog(mesh, { identity, seen: seen?.head, copy })
+  const ask = (request: LogRequest): Promise<LogResult> => mesh.hub('log', request)
+  const log = await verifyHubLog({ ask, identity, seen: seen?.head, copy })
   if (log.report.firstBad === undefined) rememberHead({ identity, head: log.head }, context, place)
   return { log, outcome: { name: 'hub', origin: identity.origin, report: log.report } }
 }
@@ -77,7 +79,7 @@ async function verifyNode(node: string, hub: HubLog, { mesh, save }: Setting): P
     node,
     trust: { origin, vkey, vkeys: [vkey], anchors },
     copy: save === undefined ? undefined : join(save, `${node}.ztlog`),
-    timeoutMs: SILENCE_MS,
+    silenceMs: SILENCE_MS,
   })
   return { name: node, origin, report, anchors: summaryOf(registered) }
 }
