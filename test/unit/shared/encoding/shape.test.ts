@@ -55,6 +55,11 @@ describe('object', () => {
     it(`refuses ${what}`, () => assert.throws(() => person(value, 'who'), refusal(field)))
   }
 
+  it('does not take what every object inherits for a field', () => {
+    const odd = object({ constructor: optional(boolean), toString: string({ max: 9 }) })
+    assert.throws(() => odd({}, ''), refusal('toString'))
+  })
+
   it('quotes a strange key in its message, and cuts it', () => {
     assert.throws(() => person({ name: 'a', [`\n${'x'.repeat(100)}`]: 1 }, ''), {
       code: 'ZT-422-SCHEMA',
