@@ -64,14 +64,22 @@ export class LogStore implements Transaction {
     })
   }
 
-  /** Opens a file, or a copy of one, that is never written to. ZT-490-UNVERIFIABLE if it cannot be read. */
+  /**
+   * Opens a file, or a copy of one, that is never written to; all that is read of it is of this moment.
+   * ZT-490-UNVERIFIABLE if it cannot be read or its tables are not ours.
+   */
   static openReadOnly(file: string): LogStore {
+    let database: DatabaseSync | undefined
     try {
-      const database = new DatabaseSync(readOnlyLocation(file), { readOnly: true, timeout: BUSY_MS })
-      database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON')
+      database = new DatabaseSync(readOnlyLocation(file), { readOnly: true, timeout: BUSY_MS })
+      database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; BEGIN')
       checkSchema(database)
-      return new LogStore(database)
+      const store = new LogStore(database)
+      store.head()
+      return store
     } catch (cause) {
+      database?.close()
+      if (cause instanceof ZtError) throw cause
       throw new ZtError('ZT-490-UNVERIFIABLE', 'the log file cannot be read', { cause })
     }
   }

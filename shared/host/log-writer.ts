@@ -142,10 +142,11 @@ export class LogWriter {
 
   #commit(batch: readonly PendingRow[]): Written[] {
     const { store } = this.#parts
+    if (store.database.isTransaction) {
+      throw new ZtError('ZT-503-AUDIT', 'a transaction of the owner is open')
+    }
     const before = this.#state()
     try {
-      if (store.database.isTransaction)
-        throw new ZtError('ZT-503-AUDIT', 'a transaction of the owner is open')
       store.begin()
       const written = this.#writeRows(batch)
       if (written.length === 0) {

@@ -30,7 +30,8 @@ export function parseTilePath(path: string): TileId {
     index: Number(index.replaceAll(/[x/]/g, '')),
     width: width === undefined ? TILE_WIDTH : Number(width),
   }
-  if (!Number.isSafeInteger(tile.index) || tilePath(tile) !== path) throw notTile(path)
+  const exact = Number.isSafeInteger(tile.index) && tile.width <= TILE_WIDTH && tilePath(tile) === path
+  if (!exact) throw notTile(path)
   return tile
 }
 
