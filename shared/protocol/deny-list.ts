@@ -8,7 +8,8 @@ import { bytes32Field, lineField, secondsField, spiffeIdField } from './fields.t
 import { openSigned, signStatement, type SignedContext } from './signed.ts'
 
 export const DENY_TYP = 'zt-deny+jws'
-export const MAX_DENY_BYTES: number = 512 * 1024
+/** Bytes of a signed list, at most: it still fits into one sealed receipt. */
+export const MAX_DENY_BYTES: number = 384 * 1024
 
 export interface DenyEntry {
   readonly kind: 'id' | 'thumbprint'
@@ -51,7 +52,7 @@ const parseDocument: Parser<DenyDocument> = object({
   entries: array(parseEntry, { max: 4096 }),
 })
 
-/** Signs the list as the hub. ZT-422-SCHEMA for an entry that receivers would refuse. */
+/** Signs the list as the hub. ZT-422-SCHEMA and ZT-413-SIZE for a list that receivers would refuse. */
 export function signDenyList(
   identity: Identity,
   list: { readonly ver: number; readonly entries: readonly DenyEntry[]; readonly now: number },
@@ -63,7 +64,11 @@ export function signDenyList(
     iat: Math.floor(list.now / 1000),
     entries: list.entries,
   }
-  return signStatement(identity, DENY_TYP, parseDocument(document, ''))
+  const text = signStatement(identity, DENY_TYP, parseDocument(document, ''))
+  if (text.length > MAX_DENY_BYTES) {
+    throw new ZtError('ZT-413-SIZE', `deny list would be larger than ${MAX_DENY_BYTES} bytes`)
+  }
+  return text
 }
 
 /** A list signed by a hub; errors of openSigned(), and ZT-421-MISDIRECTED if the signer is not a hub. */

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
+import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import { DENY_TYP, DenyList, openDenyList, signDenyList, type DenyEntry } from '#shared/protocol/deny-list.ts'
+import { readCommandEnvelope } from '#shared/protocol/envelope.ts'
+import { sealReceipt } from '#shared/protocol/receipt.ts'
 import { signStatement } from '#shared/protocol/signed.ts'
-import { createProtocolFixture, NOW_S, type ProtocolFixture } from '#test/support/protocol-fixture.ts'
+import {
+  createProtocolFixture,
+  envelopeBody,
+  NOW_S,
+  type ProtocolFixture,
+} from '#test/support/protocol-fixture.ts'
 import { createTestAuthority, TEST_NOW } from '#test/support/test-authority.ts'
 
 let fixture: ProtocolFixture
@@ -72,6 +80,24 @@ describe('deny list', () => {
     })
     const other = signStatement(fixture.hub, 'zt-receipt+jws', { ...body, iss: fixture.hub.id })
     assert.throws(() => openDenyList(other, context()), { code: 'ZT-400-MALFORMED' })
+  })
+
+  it('is never signed larger than receivers read and one receipt carries', () => {
+    const many = (count: number): readonly DenyEntry[] =>
+      Array.from({ length: count }, (_, index) => ({
+        ...entry(),
+        value: `spiffe://mesh.example/agent/analyst/task/${index}`,
+      }))
+    const text = signed(1, many(2000))
+    assert.equal(openDenyList(text, context()).entries.length, 2000)
+    const question = readCommandEnvelope(canonicalBytes(envelopeBody(fixture)))
+    sealReceipt(fixture.hub, {
+      to: question,
+      outcome: { op: 'deny', ok: true, result: { deny: text } },
+      now: TEST_NOW,
+    })
+    assert.throws(() => signed(1, many(4096)), { code: 'ZT-413-SIZE' })
+    assert.throws(() => signed(1, many(4097)), { code: 'ZT-422-SCHEMA' })
   })
 
   const entries: Record<string, object> = {
