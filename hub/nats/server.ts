@@ -2,7 +2,7 @@
 // dies, and ends it. Trusts the operating system for its child's exit, and the authority for what the accounts are.
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { KeyObject } from 'node:crypto'
-import { access, mkdir, rm } from 'node:fs/promises'
+import { access, chmod, mkdir, rm } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { ZtError } from '#shared/errors/error.ts'
 import { sleep, type Clock, type Timer } from '#shared/host/clock.ts'
@@ -100,6 +100,8 @@ export class NatsServer {
   async start(): Promise<void> {
     const { dir, clock, log } = this.#options
     await mkdir(dir, { recursive: true, mode: 0o700 })
+    // It may have been there before, open to others.
+    await chmod(dir, 0o700)
     await endOrphan({ pidFile: this.#files.pid, configFile: this.#files.config, clock, log })
     await rm(this.#files.pid, { force: true })
     await this.#launch()

@@ -48,7 +48,7 @@ export type ChannelEnd =
   | { readonly kind: 'failed'; readonly error: ZtError }
 
 export interface Channel {
-  /** True while messages can be sent. */
+  /** True while messages can be sent, and all that were subscribed to are received. */
   readonly connected: boolean
   readonly closed: Promise<ChannelEnd>
 

@@ -297,7 +297,7 @@ class NatsChannel implements Channel {
         break
       case 'reconnect':
         this.#delay.connected()
-        this.#setConnected(true)
+        this.#resume()
         break
       case 'error':
         this.#failed(asSendError(status.error))
@@ -311,6 +311,15 @@ class NatsChannel implements Channel {
       case 'update':
         break
     }
+  }
+
+  /** Connected means that the server has our subscriptions again: it has when it answers what was sent after them. */
+  #resume(): void {
+    // If the connection is lost again before, the next one comes back here.
+    this.#connection.flush().then(
+      () => this.#setConnected(true),
+      () => undefined,
+    )
   }
 
   /** The client reports a failed attempt as one more disconnection: only changes are told. */

@@ -1,6 +1,6 @@
 // The broker as a whole, with a real nats-server: who may say what, and for how long.
 import assert from 'node:assert/strict'
-import { stat } from 'node:fs/promises'
+import { chmod, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Channel, ChannelStatus } from '#shared/host/channel.ts'
@@ -281,6 +281,22 @@ describe('revocation', { skip: needsNats }, () => {
     await assert.rejects(mesh.connect(user), { code: 'ZT-401-SESSION' })
   })
 
+  it('is not undone by a reload, which disturbs nobody else', async (test) => {
+    const mesh = await testMesh(test)
+    const user = await mesh.user('/node/n1')
+    const neighbour = await mesh.channel('/node/n2')
+    const undisturbed = statuses(neighbour)
+    await mesh.broker.revoke([user.key.publicKey])
+    process.kill(mesh.broker.serverPid ?? 0, 'SIGHUP')
+    const log = join(mesh.options.dir, 'nats-server.log')
+    await eventually('the reload', async () =>
+      (await readFile(log, 'utf8')).includes('Reloaded server configuration'),
+    )
+    await assert.rejects(mesh.connect(user), { code: 'ZT-401-SESSION' })
+    await neighbour.flush()
+    assert.deepEqual(undisturbed, [])
+  })
+
   it('of text that is no user key is refused', async (test) => {
     const mesh = await testMesh(test)
     for (const key of [generateNkey('account').publicKey, '*', '', 'U'.repeat(56)]) {
@@ -327,6 +343,10 @@ describe('the server', { skip: needsNats }, () => {
     assert.equal(await mode(), 0o700)
     assert.equal(await mode('identity.pem'), 0o600)
     assert.equal(await mode('nats-server.json'), 0o600)
+    await mesh.broker.close()
+    await chmod(mesh.options.dir, 0o755)
+    mesh.broker = await startBroker(mesh.options)
+    assert.equal(await mode(), 0o700)
   })
 
   it('is gone after close()', async (test) => {
