@@ -32,11 +32,28 @@ export class FifoPool {
   }
 
   /** A new pipe that the user may open again through /dev/stdout. Errors: ZT-503-SANDBOX if there is no mkfifo. */
-  async take(user: RunAs | undefined): Promise<PipeEnds> {
+  async pipe(user: RunAs | undefined): Promise<PipeEnds> {
+    return openPipe(await this.#take(), user)
+  }
+
+  /**
+   * One descriptor with both ends of a pipe. Who inherits it and reads waits for a byte and never sees an end: if we
+   * are gone, that byte does not come.
+   */
+  async gate(): Promise<number> {
+    const path = await this.#take()
+    try {
+      return openSync(path, constants.O_RDWR)
+    } finally {
+      unlinkSync(path)
+    }
+  }
+
+  async #take(): Promise<string> {
     while (this.#ready.length === 0) await this.refill()
     const path = this.#ready.pop() ?? ''
     if (this.#ready.length < REFILL_BELOW) this.#refillBehind()
-    return openPipe(path, user)
+    return path
   }
 
   async refill(): Promise<void> {

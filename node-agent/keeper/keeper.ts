@@ -22,12 +22,11 @@ import type {
   Started,
   StartRequest,
   StartSpec,
-  Stream,
 } from './protocol.ts'
 import { claimProc, keeperDir, writeRecord, type ProcRecord } from './record.ts'
 import { recoverRecords } from './recovery.ts'
-import { applyRetention, type RetentionLimits } from './retention.ts'
-import { Supervised, type SupervisedOptions } from './supervised.ts'
+import { Retention, type RetentionLimits } from './retention.ts'
+import { Supervised, type ProcessPipes, type SupervisedOptions } from './supervised.ts'
 
 export interface KeeperOptions {
   readonly stateDir: string
@@ -54,8 +53,7 @@ export class Keeper {
   readonly #running = new Map<ProcId, Supervised>()
   readonly #finished: Map<ProcId, ProcRecord>
   readonly #taken: Set<ProcId>
-  /** retention runs one at a time; the next waits for the last */
-  #tidying: Promise<void> = Promise.resolve()
+  readonly #retention: Retention
 
   private constructor(
     options: KeeperOptions,
@@ -67,6 +65,13 @@ export class Keeper {
     this.#fifos = new FifoPool(join(keeperDir(options.stateDir), 'fifo'))
     this.#taken = known.taken
     this.#finished = known.finished
+    this.#retention = new Retention({
+      ...options,
+      limits: options.retention,
+      onGone: (proc) => this.#forget(proc),
+    })
+    const ends = [...known.finished.values()].map(endOf)
+    for (const end of ends.toSorted((a, b) => a.ended - b.ended)) this.#retention.add(end)
   }
 
   /** Takes over the folder of a keeper that is gone: whatever that left running is ended and recorded as lost. */
@@ -74,7 +79,6 @@ export class Keeper {
     mkdirSync(join(keeperDir(options.stateDir), 'procs'), { recursive: true, mode: 0o700 })
     const keeper = new Keeper(options, await recoverRecords(options.stateDir, options.clock, labelOf))
     await keeper.#fifos.refill()
-    keeper.#tidy()
     return keeper
   }
 
@@ -160,7 +164,7 @@ export class Keeper {
   /** Ends every tree, and waits for that. */
   async close(): Promise<void> {
     await Promise.all([...this.#running.values()].map((running) => running.kill('KILL', 0)))
-    await this.#tidying
+    this.#retention.close()
   }
 
   #hidden({ workspace }: PrepareRequest): string[] {
@@ -169,7 +173,10 @@ export class Keeper {
 
   async #supervise(proc: ProcId, prepared: PreparedExecutable, spec: StartSpec): Promise<Supervised> {
     const plan = this.#plan(proc, prepared, spec)
-    const pipes = await this.#pipes(plan)
+    const pipes = await this.#pipes(plan).catch((cause: unknown) => {
+      plan.release()
+      throw cause
+    })
     try {
       // Nothing is waited for from here to bubblewrap's start.
       if (this.#running.size >= this.#options.maxProcesses)
@@ -181,7 +188,7 @@ export class Keeper {
       return this.#launch({ record, plan, exe: prepared.exe, pipes, wallMs: spec.wallMs })
     } catch (cause) {
       plan.release()
-      for (const { readFd, writeFd } of Object.values(pipes)) [readFd, writeFd].forEach((fd) => closeSync(fd))
+      closePipes(pipes)
       throw cause
     }
   }
@@ -213,8 +220,18 @@ export class Keeper {
     }
   }
 
-  async #pipes({ user }: SandboxPlan): Promise<Record<Stream, PipeEnds>> {
-    return { stdout: await this.#fifos.take(user), stderr: await this.#fifos.take(user) }
+  async #pipes({ user }: SandboxPlan): Promise<ProcessPipes> {
+    const opened: PipeEnds[] = []
+    try {
+      const stdout = await this.#fifos.pipe(user)
+      opened.push(stdout)
+      const stderr = await this.#fifos.pipe(user)
+      opened.push(stderr)
+      return { stdout, stderr, gate: await this.#fifos.gate() }
+    } catch (cause) {
+      for (const { readFd, writeFd } of opened) [readFd, writeFd].forEach((fd) => closeSync(fd))
+      throw cause
+    }
   }
 
   #claim(proc: ProcId, { exe }: PreparedExecutable, { profile }: SandboxPlan): ProcRecord {
@@ -256,25 +273,25 @@ export class Keeper {
     return supervised
   }
 
+  #forget(proc: ProcId): void {
+    this.#finished.delete(proc)
+    this.#taken.delete(proc)
+  }
+
   #onEnded(record: ProcRecord): void {
     this.#running.delete(record.proc)
     this.#finished.set(record.proc, record)
     this.#options.onEvent({ event: 'exited', record })
-    this.#tidy()
+    this.#retention.add(endOf(record))
   }
+}
 
-  #tidy(): void {
-    const { stateDir, retention, clock, onFault } = this.#options
-    this.#tidying = this.#tidying
-      .then(async () => {
-        const finished = [...this.#finished.values()]
-        for (const { proc } of await applyRetention(stateDir, finished, { limits: retention, clock })) {
-          this.#finished.delete(proc)
-          this.#taken.delete(proc)
-        }
-      })
-      .catch((cause: unknown) => onFault('old output could not be removed', cause))
-  }
+function closePipes({ stdout, stderr, gate }: ProcessPipes): void {
+  for (const fd of [stdout.readFd, stdout.writeFd, stderr.readFd, stderr.writeFd, gate]) closeSync(fd)
+}
+
+function endOf({ proc, began, ended = began }: ProcRecord): { proc: ProcId; ended: number } {
+  return { proc, ended }
 }
 
 function labelOf(proc: ProcId): string {

@@ -8,6 +8,7 @@ import { systemClock, type Timer } from '#shared/host/clock.ts'
 import { createBubblewrap } from '../sandbox/bubblewrap.ts'
 import { acquireInstanceLock, type InstanceLock } from '../state/instance-lock.ts'
 import { requireStateDir } from '../state/state-dir.ts'
+import { closeInherited } from './inherited.ts'
 import { Keeper } from './keeper.ts'
 import { DEFAULT_OUTPUT_LIMITS, type OutputLimits } from './output-log.ts'
 import { bootId } from './process-tree.ts'
@@ -120,6 +121,7 @@ class Program {
 }
 
 async function main(args: readonly string[]): Promise<void> {
+  closeInherited()
   const { stateDir, maxProcesses, output } = parseSettings(args)
   mkdirSync(keeperDir(stateDir), { recursive: true, mode: 0o700 })
   const lock = takeLock(stateDir)

@@ -52,16 +52,18 @@ export function membersLabelled(labels: ReadonlySet<string>): ProcStat[] {
  * sandbox's own /proc, which lists nothing but its tree; that is in place as soon as init is hidden there.
  */
 export function hasExecuted(init: number, label: string): boolean {
+  if (!isComplete(init)) return false
   const proc = `/proc/${init}/root/proc`
-  if (!isSandboxProc(proc)) return false
   return allPids(proc).some((pid) => {
     const argv0 = argv0Of(proc, pid)
     return argv0 !== undefined && argv0 !== '' && argv0 !== label
   })
 }
 
-function isSandboxProc(proc: string): boolean {
-  return existsSync(`${proc}/1`) && !existsSync(`${proc}/1/stat`)
+/** True while the sandbox has its own /proc with init hidden: its last step is done, and it has not ended. */
+export function isComplete(init: number): boolean {
+  const hidden = `/proc/${init}/root/proc/1`
+  return existsSync(hidden) && !existsSync(`${hidden}/stat`)
 }
 
 /** Random per start of the machine. */

@@ -1,6 +1,6 @@
 // What is known of one process, kept as a file from before it can run until its retention ends. A record on disk is
 // what makes "this process id was used" outlive the keeper, and "lost" a fact and not a guess.
-import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { integer, literal, object, oneOf, optional, string, type Parser } from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
@@ -48,6 +48,14 @@ export interface ProcRecord {
 }
 
 const MAX_BYTES = 64 * 1024
+/** in the order in which a process goes through them */
+const STAGES: ReadonlyMap<KeptState, string> = new Map([
+  ['starting', '1-starting.json'],
+  ['running', '2-running.json'],
+  ['exited', '3-ended.json'],
+  ['failed', '3-ended.json'],
+  ['lost', '3-ended.json'],
+])
 const path = string({ min: 1, max: 4096 })
 const digest = string({ min: 43, max: 43, pattern: /^[A-Za-z0-9_-]+$/ })
 const keptFile: Parser<KeptFile> = object({ realpath: path, sha256: digest })
@@ -95,9 +103,18 @@ export function procDir(stateDir: string, proc: ProcId): string {
 
 /** The record of that process, or undefined if there is none that can be read. */
 export function readRecord(stateDir: string, proc: ProcId): ProcRecord | undefined {
+  const dir = procDir(stateDir, proc)
+  for (const name of [...new Set(STAGES.values())].toReversed()) {
+    const record = readStage(join(dir, name))
+    if (record !== undefined) return record
+  }
+  return undefined
+}
+
+/** undefined for one that is not there, or was not written to its end: then the stage before it holds. */
+function readStage(path: string): ProcRecord | undefined {
   try {
-    const bytes = readFileSync(join(procDir(stateDir, proc), 'record.json'))
-    return procRecord(parseStrictJson(bytes, { maxBytes: MAX_BYTES }), 'record')
+    return procRecord(parseStrictJson(readFileSync(path), { maxBytes: MAX_BYTES }), 'record')
   } catch (cause) {
     if (isZtError(cause) || isMissing(cause)) return undefined
     throw cause
@@ -115,12 +132,14 @@ export function claimProc(stateDir: string, proc: ProcId): void {
   // If we crash here, the id is taken and nothing has run; the folder without a record says so.
 }
 
-/** Replaces the record in one step: a reader finds the old or the new one. */
+/**
+ * Writes the record of this stage of a process. Nothing is replaced: the latest stage that can be read is the one that
+ * counts, so a crash in the middle of this leaves the one before.
+ */
 export function writeRecord(stateDir: string, record: ProcRecord): void {
-  const dir = procDir(stateDir, record.proc)
-  const pending = join(dir, 'record.json.new')
-  writeFileSync(pending, JSON.stringify(record), { mode: 0o600 })
-  renameSync(pending, join(dir, 'record.json'))
+  const name = STAGES.get(record.state)
+  if (name === undefined) throw new ZtError('ZT-500-INTERNAL', 'a record without a stage')
+  writeFileSync(join(procDir(stateDir, record.proc), name), JSON.stringify(record), { mode: 0o600 })
 }
 
 /** Every process id that was ever taken here and is still within its retention. */

@@ -1,5 +1,5 @@
-// bubblewrap's side channel: it says who its first process is, waits until it may go on, and says at the end with what
-// the program ended, but only if the program was ever executed (bwrap(1), --json-status-fd and --block-fd).
+// bubblewrap's side channel: it says who its first process is, and at the end with what the program ended, but only if
+// the program was ever executed (bwrap(1), --json-status-fd).
 import type { Socket } from 'node:net'
 import { JsonLines } from './lines.ts'
 
@@ -10,7 +10,7 @@ export interface FirstProcess {
 }
 
 export interface StatusHandlers {
-  /** Nothing of the sandbox exists yet; bubblewrap waits for `proceed`. */
+  /** The program is not executed yet; that waits for the gate. */
   onFirstProcess(first: FirstProcess): void
   onExitCode(code: number): void
 }
@@ -27,11 +27,6 @@ export async function readStatus(channel: Socket, handlers: StatusHandlers): Pro
   } finally {
     channel.destroy()
   }
-}
-
-/** Lets bubblewrap set up the sandbox and execute the program. */
-export function proceed(channel: Socket): void {
-  channel.write('1')
 }
 
 function tell(value: unknown, handlers: StatusHandlers): void {

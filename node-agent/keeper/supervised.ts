@@ -1,7 +1,7 @@
 // One process tree, from bubblewrap's start to the confirmed end of everything in it, with its output and its record.
 // Order: record "starting" is on disk, then bubblewrap is started; record "running" is on disk, then the program is.
 import { once } from 'node:events'
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync, readFileSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { ChildProcess } from 'node:child_process'
@@ -15,12 +15,19 @@ import { startDrain, type Drain } from './drain.ts'
 import { isSameFile, type OpenExecutable } from './exe.ts'
 import type { PipeEnds } from './fifo.ts'
 import { OutputWriter, type OutputLimits } from './output-log.ts'
-import { hasExecuted, readStat } from './process-tree.ts'
+import { hasExecuted, isComplete, readStat } from './process-tree.ts'
 import type { Started, Stream, TreeMember } from './protocol.ts'
 import { procDir, writeRecord, type KeptExit, type ProcRecord } from './record.ts'
-import { proceed, readStatus, type FirstProcess } from './status-channel.ts'
+import { readStatus, type FirstProcess } from './status-channel.ts'
 import { afterLong } from './timing.ts'
 import { Tree } from './tree.ts'
+
+/** Closed by the supervision. */
+export interface ProcessPipes {
+  readonly stdout: PipeEnds
+  readonly stderr: PipeEnds
+  readonly gate: number
+}
 
 export interface SupervisedOptions {
   readonly stateDir: string
@@ -29,7 +36,7 @@ export interface SupervisedOptions {
   readonly plan: SandboxPlan
   /** closed when it is needed no longer */
   readonly exe: OpenExecutable
-  readonly pipes: Readonly<Record<Stream, PipeEnds>>
+  readonly pipes: ProcessPipes
   readonly limits: OutputLimits
   readonly wallMs: number | undefined
   readonly clock: Clock
@@ -56,6 +63,8 @@ export class Supervised {
   readonly #options: SupervisedOptions
   readonly #startedNow = Promise.withResolvers<Started>()
   readonly #drains: Readonly<Record<Stream, { readonly writer: OutputWriter; readonly drain: Drain }>>
+  /** never rejects */
+  readonly #drained: Promise<unknown>
   readonly #sent = new Set<KillSignal>()
   #record: ProcRecord
   #child: ChildProcess | undefined
@@ -68,6 +77,7 @@ export class Supervised {
     this.#options = options
     this.#record = options.record
     this.#drains = { stdout: this.#drain('stdout'), stderr: this.#drain('stderr') }
+    this.#drained = this.#drainBoth()
     this.started = this.#startedNow.promise
     // Whoever started it may be gone; the record says the same.
     this.started.catch(() => undefined)
@@ -111,6 +121,13 @@ export class Supervised {
     return { writer, drain: startDrain({ readFd: pipes[stream].readFd, writer, clock, onSize }) }
   }
 
+  #drainBoth(): Promise<unknown> {
+    const both = Object.values(this.#drains).map(({ drain }) => drain.done)
+    return Promise.all(both).catch((cause: unknown) =>
+      this.#options.onFault('output could not be read', cause),
+    )
+  }
+
   async #run(): Promise<ProcRecord> {
     let end: ProgramEnd | undefined
     try {
@@ -120,48 +137,57 @@ export class Supervised {
       this.#options.onFault('a process could not be supervised', cause)
       this.#killNow()
     }
-    await this.#tree?.gone(this.#options.clock)
+    await this.#gone()
     await this.#lastOutput()
     this.#options.exe.close()
     return this.#finish(end)
   }
 
   async #supervise(): Promise<ProgramEnd> {
-    const { child, status } = this.#launch()
-    this.#child = child
-    const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
-    const [[code, signal]] = await Promise.all([exit, this.#follow(status)])
-    return { code, signal }
+    const { gate } = this.#options.pipes
+    try {
+      const { child, status } = this.#launch()
+      this.#child = child
+      const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+      const [[code, signal]] = await Promise.all([exit, this.#follow(status)])
+      return { code, signal }
+    } finally {
+      closeSync(gate)
+    }
   }
 
   #launch(): LaunchedPlan {
     const { plan, pipes } = this.#options
     try {
-      return launchPlan(plan, { stdout: pipes.stdout.writeFd, stderr: pipes.stderr.writeFd })
+      return launchPlan(plan, {
+        stdout: pipes.stdout.writeFd,
+        stderr: pipes.stderr.writeFd,
+        gate: pipes.gate,
+      })
     } finally {
       // The program has its own now, or never will: a pipe ends when nobody can write to it any more.
-      for (const { writeFd } of Object.values(pipes)) closeSync(writeFd)
+      for (const { writeFd } of [pipes.stdout, pipes.stderr]) closeSync(writeFd)
     }
   }
 
   async #follow(status: Socket): Promise<void> {
     await readStatus(status, {
-      onFirstProcess: (first) => this.#onFirstProcess(first, status),
+      onFirstProcess: (first) => this.#onFirstProcess(first),
       onExitCode: (code) => {
         this.#exitCode = code
       },
     })
   }
 
-  #onFirstProcess(first: FirstProcess, status: Socket): void {
-    const { clock, stateDir, wallMs } = this.#options
+  #onFirstProcess(first: FirstProcess): void {
+    const { clock, stateDir, wallMs, pipes } = this.#options
     const started = readStat(first.pid)?.started
     if (started === undefined) throw new ZtError('ZT-500-SPAWN', 'the sandbox ended before it began')
     this.#tree = new Tree(first, started)
     this.#record = { ...this.#record, state: 'running', pid: first.pid, started }
     writeRecord(stateDir, this.#record)
-    // If we crash here, bubblewrap dies with us before it executes anything, and the record says "lost".
-    proceed(status)
+    // If we crash here, nothing is executed: the gate stays shut, and the next keeper ends what waits there.
+    writeSync(pipes.gate, '1')
     if (wallMs !== undefined) {
       const timer = afterLong(clock, wallMs, () => this.#onWallTime())
       void this.ended.then(() => timer.cancel())
@@ -191,7 +217,9 @@ export class Supervised {
     const files = exe.interpreter === undefined ? [exe.file] : [exe.file, exe.interpreter]
     // The bind over the program's path is lost for good if that name is replaced on the host in between, so if it is
     // there now it was there at the execve.
-    if (tree.ended || files.every((file) => isSameFile(`/proc/${tree.pid}/root${file.path}`, file))) {
+    const bound = files.every((file) => isSameFile(`/proc/${tree.pid}/root${file.path}`, file))
+    // In this order: of a sandbox that ended while we looked, nothing can be said.
+    if (bound || !isComplete(tree.pid)) {
       this.#startedNow.resolve({ pid: tree.pid, started: tree.started })
       return
     }
@@ -200,17 +228,20 @@ export class Supervised {
     this.#killNow()
   }
 
+  /** The pipes end just before the tree does, and say so: asking the kernel again and again is for when they do not. */
+  async #gone(): Promise<void> {
+    const gone = this.#tree?.gone(this.#options.clock)
+    await Promise.race([gone, this.#drained])
+    if (this.#tree?.ended === false) await gone
+  }
+
   /** What was written before the end is in the pipes still; a descriptor that was passed out of the tree is not waited for. */
   async #lastOutput(): Promise<void> {
-    const drains = Object.values(this.#drains).map(({ drain }) => drain)
-    const done = Promise.all(drains.map((drain) => drain.done)).catch((cause: unknown) => {
-      this.#options.onFault('output could not be read', cause)
-    })
     const stopping = new AbortController()
-    await Promise.race([done, sleep(this.#options.clock, LAST_OUTPUT_MS, stopping.signal)])
+    await Promise.race([this.#drained, sleep(this.#options.clock, LAST_OUTPUT_MS, stopping.signal)])
     stopping.abort()
-    for (const drain of drains) drain.stop()
-    await done
+    for (const { drain } of Object.values(this.#drains)) drain.stop()
+    await this.#drained
   }
 
   #finish(end: ProgramEnd | undefined): ProcRecord {

@@ -1,17 +1,17 @@
 // The sandbox on Linux: bubblewrap (bwrap) with argument arrays, own namespaces and a system-call filter. Trusts the
 // kernel and the host's bwrap. What runs is bound by descriptor, so it is the inode that was hashed.
-import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, mkdirSync, statSync } from 'node:fs'
 import { geteuid } from 'node:process'
 import { ZtError } from '#shared/errors/error.ts'
 import { findBubblewrap, seccompArch, type BubblewrapTool } from './bubblewrap-tool.ts'
-import { parseCapabilities } from './capabilities.ts'
+import { parseCapabilities, type Capability } from './capabilities.ts'
 import { hostRoot, hostSystem, masks, resolver } from './host-tree.ts'
 import { probeSandboxOf } from './probe.ts'
 import { renderProfile, WORKSPACE, type Profile, type Step } from './profile.ts'
 import {
   FIRST_PLAN_FD,
-  SANDBOX_STATUS_FD,
+  GATE_FD,
+  STATUS_FD,
   type Finding,
   type RunAs,
   type Sandbox,
@@ -19,10 +19,18 @@ import {
   type SandboxSpec,
 } from './sandbox.ts'
 import { seccompProgram } from './seccomp.ts'
+import { openAgain, openUnnamed } from './unnamed-file.ts'
 
-const INPUT_FD = 3
+/** where the program finds what the plan passes on */
+const Fd = {
+  options: FIRST_PLAN_FD,
+  filter: FIRST_PLAN_FD + 1,
+  workspace: FIRST_PLAN_FD + 2,
+  exe: FIRST_PLAN_FD + 3,
+  interpreter: FIRST_PLAN_FD + 4,
+} as const
 
-/** `dir` is a folder that only we may write to: the filters lie there as files, since bwrap reads one from a descriptor. */
+/** `dir` is a folder that only we may enter: what bwrap reads from descriptors is written there, without a name. */
 export function createBubblewrap(dir: string): Sandbox {
   const bubblewrap = new Bubblewrap(dir)
   return {
@@ -44,49 +52,50 @@ function missingTools(): Finding[] {
 class Bubblewrap {
   readonly #dir: string
   #tool: BubblewrapTool | undefined
-  readonly #filters = new Map<boolean, string>()
+  /** of each profile that was used: its rendering, and the filter as an open file */
+  readonly #ready = new Map<string, { readonly profile: Profile; readonly filterFd: number }>()
 
   constructor(dir: string) {
     this.#dir = dir
   }
 
   plan(spec: SandboxSpec): SandboxPlan {
-    const profile = renderProfile(parseCapabilities(spec.caps))
+    const { profile, filterFd } = this.#prepare(parseCapabilities(spec.caps))
     const user = hostUser(spec.runAs)
     this.#tool ??= requireTool()
-    const seccomp = openSync(this.#filter(profile.subprocess), 'r')
-    const files = spec.interpreter === undefined ? [spec.exe] : [spec.exe, spec.interpreter]
-    const options = [
+    const options = nulSeparated([
       ...isolation(profile),
       ...environment(spec),
       ...(this.#tool.argv0 ? ['--argv0', spec.argv[0] ?? spec.exe.path] : []),
       ...profile.steps.flatMap((step) => render(step, spec)),
       ...channels(spec.cwd),
-    ]
+    ])
+    const files = spec.interpreter === undefined ? [spec.exe] : [spec.exe, spec.interpreter]
+    // Nothing can fail between these two and the plan that closes them.
+    const own = [openUnnamed(this.#dir, options), openAgain(filterFd)]
     return {
       file: this.#tool.file,
       argv0: spec.label,
-      args: ['--args', `${INPUT_FD}`, '--', spec.exe.path, ...spec.argv.slice(1)],
-      input: nulSeparated(options),
-      fds: [seccomp, spec.workspaceFd, ...files.map(({ fd }) => fd)],
+      args: ['--args', `${Fd.options}`, '--', spec.exe.path, ...spec.argv.slice(1)],
+      fds: [...own, spec.workspaceFd, ...files.map(({ fd }) => fd)],
       user,
       profile,
-      release: () => closeSync(seccomp),
+      release: () => own.forEach((fd) => closeSync(fd)),
     }
   }
 
-  /** Written anew by every keeper; complete before it has its name, so a crash leaves no half of a filter. */
-  #filter(subprocess: boolean): string {
-    const known = this.#filters.get(subprocess)
+  #prepare(caps: ReadonlySet<Capability>): { profile: Profile; filterFd: number } {
+    const key = [...caps].toSorted().join(' ')
+    const known = this.#ready.get(key)
     if (known !== undefined) return known
     const arch = seccompArch()
     if (typeof arch !== 'string') throw unavailable(arch)
-    const path = join(this.#dir, subprocess ? 'seccomp.bpf' : 'seccomp-no-subprocess.bpf')
+    const profile = renderProfile(caps)
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
-    writeFileSync(`${path}.new`, seccompProgram({ arch, subprocess }), { mode: 0o600 })
-    renameSync(`${path}.new`, path)
-    this.#filters.set(subprocess, path)
-    return path
+    const filterFd = openUnnamed(this.#dir, seccompProgram({ arch, subprocess: profile.subprocess }))
+    const ready = { profile, filterFd }
+    this.#ready.set(key, ready)
+    return ready
   }
 }
 
@@ -121,8 +130,8 @@ function isolation(profile: Profile): string[] {
 }
 
 function channels(cwd: string): string[] {
-  const status = `${SANDBOX_STATUS_FD}`
-  return ['--json-status-fd', status, '--block-fd', status, '--seccomp', `${FIRST_PLAN_FD}`, '--chdir', cwd]
+  const status = ['--json-status-fd', `${STATUS_FD}`, '--block-fd', `${GATE_FD}`]
+  return [...status, '--seccomp', `${Fd.filter}`, '--chdir', cwd]
 }
 
 /** In the argument file, not in argv or bwrap's own environment: LD_PRELOAD there would load outside the sandbox. */
@@ -154,7 +163,7 @@ function render(step: Step, spec: SandboxSpec): string[] {
     case 'masks':
       return masks(spec.masks, spec.runAs)
     case 'workspace':
-      return [step.writable ? '--bind-fd' : '--ro-bind-fd', `${FIRST_PLAN_FD + 1}`, step.path]
+      return [step.writable ? '--bind-fd' : '--ro-bind-fd', `${Fd.workspace}`, step.path]
     case 'executable':
       return executables(spec)
     case 'hide-init':
@@ -171,10 +180,8 @@ function privateFolder(path: string, bytes: number): string[] {
 }
 
 function executables({ exe, interpreter }: SandboxSpec): string[] {
-  const first = ['--ro-bind-fd', `${FIRST_PLAN_FD + 2}`, exe.path]
-  return interpreter === undefined
-    ? first
-    : [...first, '--ro-bind-fd', `${FIRST_PLAN_FD + 3}`, interpreter.path]
+  const first = ['--ro-bind-fd', `${Fd.exe}`, exe.path]
+  return interpreter === undefined ? first : [...first, '--ro-bind-fd', `${Fd.interpreter}`, interpreter.path]
 }
 
 function nulSeparated(options: readonly string[]): Uint8Array {

@@ -61,6 +61,7 @@ async function runTrivial({ plan, runAs }: ProbeSubject, dir: string): Promise<r
   const workspaceFd = openSync(workspace, 'r')
   const exeFd = openSync(path, 'r')
   const errors = openSync(join(dir, 'stderr'), 'w')
+  const gate = openSync('/dev/zero', 'r')
   try {
     const { child, status } = launchPlan(
       plan({
@@ -76,14 +77,13 @@ async function runTrivial({ plan, runAs }: ProbeSubject, dir: string): Promise<r
         searchPath: ['/usr/bin', '/bin'],
         masks: [],
       }),
-      { stdout: 'ignore', stderr: errors },
+      { stdout: 'ignore', stderr: errors, gate },
     )
     status.resume()
-    status.write('1')
     const [code] = (await once(child, 'exit')) as [number | null]
     return code === 0 ? [] : explain(readFileSync(join(dir, 'stderr'), 'utf8'))
   } finally {
-    for (const fd of [workspaceFd, exeFd, errors]) closeSync(fd)
+    for (const fd of [workspaceFd, exeFd, errors, gate]) closeSync(fd)
   }
 }
 

@@ -35,12 +35,11 @@ export interface SandboxSpec {
   readonly masks: readonly string[]
 }
 
-/** One program to start. Descriptors: 3 takes `input` to its end, 4 is the status and start channel, then `fds`. */
+/** One program to start. Its descriptors: 3 tells its status, 4 is the gate, then `fds`. */
 export interface SandboxPlan {
   readonly file: string
   readonly argv0: string
   readonly args: readonly string[]
-  readonly input: Uint8Array
   readonly fds: readonly number[]
   /** undefined: the one that we run as already */
   readonly user: RunAs | undefined
@@ -63,5 +62,7 @@ export interface Sandbox {
   plan(spec: SandboxSpec): SandboxPlan
 }
 
-export const SANDBOX_STATUS_FD = 4
+export const STATUS_FD = 3
+/** one byte read here, and the program is executed */
+export const GATE_FD = 4
 export const FIRST_PLAN_FD = 5

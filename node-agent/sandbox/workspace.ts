@@ -68,7 +68,8 @@ export function openWorkspace(ref: WorkspaceRef, runAs: RunAs): Workspace {
 }
 
 function requireOwnRoot(root: string): void {
-  mkdirSync(root, { recursive: true, mode: 0o711 })
+  if (lstatSync(root, { throwIfNoEntry: false }) === undefined)
+    mkdirSync(root, { recursive: true, mode: 0o711 })
   const stat = lstatSync(root)
   // Whoever may write here may put another folder in place of a workspace.
   const ours = stat.isDirectory() && stat.uid === geteuid?.() && (stat.mode & 0o022) === 0
@@ -90,6 +91,7 @@ function requireReachable(path: string, runAs: RunAs): void {
 }
 
 function makeFolder(path: string, runAs: RunAs): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return
   try {
     mkdirSync(path, { mode: 0o700 })
   } catch (cause) {
