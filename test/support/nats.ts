@@ -1,7 +1,9 @@
 // A real nats-server under a throw-away authority, for tests: certificates of the real time, since a foreign program
 // checks them too.
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Channel } from '#shared/host/channel.ts'
@@ -14,7 +16,6 @@ import { generateNkey, type Nkey } from '#shared/nats/nkeys.ts'
 import { startBroker, type Broker, type BrokerOptions } from '#hub/nats/broker.ts'
 import type { SealedStore } from '#hub/nats/state.ts'
 import { createTestAuthority, type TestAuthority } from './test-authority.ts'
-import { tempDir } from './temp-dir.ts'
 
 export const NATS_BINARY: string = join(import.meta.dirname, '..', '..', '.tools', 'bin', 'nats-server')
 export const TRUST_DOMAIN = 'mesh.example'
@@ -115,9 +116,10 @@ export class TestMesh {
 export async function testMesh(test: TestContext): Promise<TestMesh> {
   const authority = await createTestAuthority(TRUST_DOMAIN, Date.now())
   const store = new MemoryStore()
+  const dir = await mkdtemp(join(tmpdir(), 'ztmesh-nats-'))
   const options: BrokerOptions = {
     binary: NATS_BINARY,
-    dir: join(await tempDir(test), 'nats'),
+    dir: join(dir, 'run'),
     host: '127.0.0.1',
     port: await freePort(),
     serverId: parseSpiffeId(`spiffe://${TRUST_DOMAIN}/nats/h1`),
@@ -130,6 +132,10 @@ export async function testMesh(test: TestContext): Promise<TestMesh> {
   }
   const broker = await startBroker(options)
   const mesh = new TestMesh(test, authority, { options, store, broker })
-  test.after(() => mesh.broker.close())
+  // In this order: a server that still runs would write into a folder that is being removed.
+  test.after(async () => {
+    await mesh.broker.close()
+    await rm(dir, { recursive: true, force: true })
+  })
   return mesh
 }
