@@ -1,0 +1,33 @@
+// The mesh of the demonstration: two nodes, one operator, a policy with one prohibition.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Mesh, type MeshOptions } from './mesh.ts'
+import type { Narrator } from './narrator.ts'
+import { ROOT } from './programs.ts'
+
+export const STATE_DIR: string = join(ROOT, '.ztmesh')
+export const NODES: readonly string[] = ['mac-mini', 'build-box']
+/** How many steps buildMesh() narrates. */
+export const BUILD_STEPS = 4
+
+/** Lays and starts everything, narrating each step. The caller stops it, also when this throws half-way. */
+export async function buildMesh(
+  narrator: Narrator,
+  options: Pick<MeshOptions, 'dir' | 'detached' | 'ztctlEnv'>,
+  onLaid: (mesh: Mesh) => void,
+): Promise<Mesh> {
+  if (existsSync(options.dir)) throw new Error(`${options.dir} exists already`)
+  const mesh = await narrator.step('root key in SoftHSM, seven rungs of intermediates signed', () =>
+    Mesh.lay({
+      ...options,
+      build: 'source',
+      hub: { policyFile: join(import.meta.dirname, 'policy.cedar') },
+    }),
+  )
+  onLaid(mesh)
+  await narrator.step('nats-server and hub started, operator logged in', () => mesh.startHub())
+  for (const name of NODES) {
+    await narrator.step(`${name} joined with a join token`, () => mesh.addNode(name))
+  }
+  return mesh
+}

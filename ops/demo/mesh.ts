@@ -1,0 +1,216 @@
+// A whole mesh on this machine, of real programs in processes of their own: ceremony, hub (which runs its nats-server),
+// node agents, and ztctl as its user would type it. The demo, `make up`, the end-to-end tests and the bench share it.
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { makeRoot, signLadder } from './ceremony.ts'
+import {
+  mustRun,
+  programArgv,
+  run,
+  start,
+  toolPath,
+  type Build,
+  type Finished,
+  type RunOptions,
+} from './programs.ts'
+
+export interface MeshOptions {
+  /** everything of the mesh lies below it */
+  readonly dir: string
+  readonly build: Build
+  /** fields of the hub's configuration that differ from the default */
+  readonly hub?: Readonly<Record<string, unknown>>
+  /** fields of every node's configuration that differ from the default */
+  readonly node?: Readonly<Record<string, unknown>>
+  /** true: the programs go on when this process ends */
+  readonly detached?: boolean
+  /** where ztctl keeps its contexts and session; below `dir` and in memory unless given */
+  readonly ztctlEnv?: NodeJS.ProcessEnv
+}
+
+/** A started program: its pid, and a promise of its end while it is our child. */
+interface Started {
+  readonly pid: number
+  readonly ended: Promise<unknown>
+}
+
+export const TRUST_DOMAIN = 'mesh.example'
+export const HUB_ID: string = `spiffe://${TRUST_DOMAIN}/hub/h1`
+const DEADLINE_MS = 45_000
+
+/** A TCP port of loopback that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+/** Waits until `holds`, looking every 25 ms; throws after the deadline, with what was last said. */
+export async function until(what: string, holds: () => Promise<string | undefined>): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS
+  for (;;) {
+    const missing = await holds()
+    if (missing === undefined) return
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${DEADLINE_MS / 1000} s: ${missing}`)
+    await delay(25)
+  }
+}
+
+export class Mesh {
+  readonly dir: string
+  readonly url: string
+  readonly rootFingerprint: string
+  readonly natsPort: number
+  readonly #options: MeshOptions
+  readonly #running = new Map<string, Started>()
+
+  private constructor(options: MeshOptions, made: { url: string; natsPort: number; fingerprint: string }) {
+    this.#options = options
+    this.dir = options.dir
+    this.url = made.url
+    this.natsPort = made.natsPort
+    this.rootFingerprint = made.fingerprint
+  }
+
+  /** Ceremonies and the hub's state; nothing runs yet. */
+  static async lay(options: MeshOptions): Promise<Mesh> {
+    const { dir, build } = options
+    mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 })
+    const desk = { dir: join(dir, 'ceremony'), trustDomain: TRUST_DOMAIN, build }
+    const { bundleFile, fingerprint } = await makeRoot(desk)
+    const [port, natsPort] = [await freePort(), await freePort()]
+    const config = {
+      trustDomain: TRUST_DOMAIN,
+      hub: 'h1',
+      listen: { host: '127.0.0.1', port },
+      dnsNames: ['localhost'],
+      stateDir: 'hub',
+      sealKeyFile: 'hub-seal.key',
+      bundleFile,
+      root: fingerprint,
+      nats: { host: '127.0.0.1', port: natsPort, binary: toolPath('nats-server') },
+      loginDir: 'login',
+      operators: [{ name: 'alice', uid: userInfo().uid, roles: ['operator'] }],
+      ...options.hub,
+    }
+    writeFileSync(join(dir, 'hub.json'), JSON.stringify(config, null, 2))
+    const hub = programArgv(build, 'hub')
+    const configFlag = ['--config', join(dir, 'hub.json')]
+    await mustRun([...hub, 'init', ...configFlag])
+    await mustRun([...hub, 'ladder-request', join(desk.dir, 'ladder-request.json'), ...configFlag])
+    const response = await signLadder(desk, 'ladder-request.json')
+    await mustRun([...hub, 'ladder-import', response, ...configFlag])
+    return new Mesh(options, { url: `https://127.0.0.1:${port}`, natsPort, fingerprint })
+  }
+
+  /** Starts the hub, which starts its nats-server, and waits until it answers. */
+  async startHub(): Promise<void> {
+    this.#start('hub', [...programArgv(this.#options.build, 'hub'), '--config', join(this.dir, 'hub.json')])
+    await until('the hub', async () => {
+      const answer = await this.ztctl(['login', ...this.#pin()])
+      return answer.code === 0 ? undefined : answer.stderr
+    })
+  }
+
+  #pin(): string[] {
+    return ['--hub', this.url, '--hub-id', HUB_ID, '--root-fingerprint', this.rootFingerprint]
+  }
+
+  /** Runs ztctl as the operator. */
+  ztctl(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    return run(this.ztctlArgv(args), { ...options, env: { ...this.ztctlEnv(), ...options.env } })
+  }
+
+  ztctlArgv(args: readonly string[]): string[] {
+    return [...programArgv(this.#options.build, 'ztctl'), ...args]
+  }
+
+  ztctlEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, NO_COLOR: '1', ...(this.#options.ztctlEnv ?? this.#ownEnv()) }
+  }
+
+  #ownEnv(): NodeJS.ProcessEnv {
+    const mark = join(this.dir, 'runtime-dir')
+    if (!existsSync(mark)) writeFileSync(mark, mkdtempSync('/dev/shm/ztmesh-'))
+    return { ZTMESH_CONFIG_DIR: join(this.dir, 'ztctl'), ZTMESH_RUNTIME_DIR: readFileSync(mark, 'utf8') }
+  }
+
+  nodeDir(name: string): string {
+    return join(this.dir, 'nodes', name)
+  }
+
+  /** Joins a new node with a join token and starts its agent. */
+  async addNode(name: string): Promise<void> {
+    const dir = this.nodeDir(name)
+    mkdirSync(dir, { recursive: true })
+    const config = {
+      name,
+      state_dir: join(dir, 'state'),
+      workspace_root: join(dir, 'work'),
+      ...this.#options.node,
+    }
+    writeFileSync(join(dir, 'node.json'), JSON.stringify(config, null, 2))
+    const { stdout: joinString } = await this.#must(['node', 'join-token', name])
+    await mustRun(this.#agentArgv(name, ['join', '--join-file', '-']), { input: joinString })
+    await this.startNode(name)
+  }
+
+  #agentArgv(name: string, verb: readonly string[] = []): string[] {
+    const config = join(this.nodeDir(name), 'node.json')
+    return [...programArgv(this.#options.build, 'node-agent'), ...verb, '--config', config]
+  }
+
+  /** Starts the agent of a node that has joined, and waits until it answers commands. */
+  async startNode(name: string): Promise<void> {
+    this.#start(name, this.#agentArgv(name))
+    await this.awaitNode(name)
+  }
+
+  async awaitNode(name: string): Promise<void> {
+    await until(`node ${name}`, async () => {
+      const answer = await this.ztctl(['ps', '-n', name])
+      return answer.code === 0 ? undefined : answer.stderr
+    })
+  }
+
+  /** Ends a program that was started here: `hub`, or a node's name. */
+  async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const started = this.#running.get(name)
+    if (started === undefined) throw new Error(`${name} was not started here`)
+    process.kill(started.pid, signal)
+    await started.ended
+    this.#running.delete(name)
+  }
+
+  pid(name: string): number {
+    return this.#running.get(name)?.pid ?? -1
+  }
+
+  /** Ends what runs, nodes first, and removes ztctl's session. State and logs stay. */
+  async stop(): Promise<void> {
+    const names = [...this.#running.keys()].toSorted((a) => (a === 'hub' ? 1 : -1))
+    for (const name of names) await this.kill(name, 'SIGTERM')
+    const mark = join(this.dir, 'runtime-dir')
+    if (existsSync(mark)) rmSync(readFileSync(mark, 'utf8'), { recursive: true, force: true })
+  }
+
+  async #must(args: readonly string[]): Promise<Finished> {
+    const finished = await this.ztctl(args)
+    if (finished.code === 0) return finished
+    throw new Error(`ztctl ${args.join(' ')} exited ${finished.code}:\n${finished.stderr}`)
+  }
+
+  #start(name: string, argv: readonly string[]): void {
+    const child = start(argv, join(this.dir, 'logs', `${name}.log`), this.#options.detached)
+    if (child.pid === undefined) throw new Error(`${name} did not start`)
+    this.#running.set(name, { pid: child.pid, ended: once(child, 'exit') })
+  }
+}

@@ -1,0 +1,93 @@
+// How to start our programs: from source, or from the bundles of `make dist`. The demo, the end-to-end tests and the
+// bench start every part through this, as separate processes.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, openSync, closeSync } from 'node:fs'
+import { join } from 'node:path'
+
+export const ROOT: string = join(import.meta.dirname, '..', '..')
+
+export type Build = 'source' | 'dist'
+export type ProgramName = 'hub' | 'node-agent' | 'ztctl' | 'ceremony'
+
+const SOURCES: Readonly<Record<ProgramName, string>> = {
+  hub: 'hub/main.ts',
+  'node-agent': 'node-agent/main.ts',
+  ztctl: 'ops/ztctl/main.ts',
+  ceremony: 'pki/ceremony/main.ts',
+}
+
+/** argv of a program; its own arguments follow. */
+export function programArgv(build: Build, name: ProgramName): string[] {
+  const file = build === 'source' ? join(ROOT, SOURCES[name]) : join(ROOT, 'dist', `${name}.js`)
+  if (!existsSync(file)) throw new Error(`${file} does not exist: run \`make dist\``)
+  return [process.execPath, file]
+}
+
+/** A tool that `make tools` built. */
+export function toolPath(name: 'nats-server' | 'frps' | 'frpc'): string {
+  const file = join(ROOT, '.tools', 'bin', name)
+  if (!existsSync(file)) throw new Error(`${file} does not exist: run \`make tools\``)
+  return file
+}
+
+export interface Finished {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly input?: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly timeoutMs?: number
+  readonly cwd?: string
+}
+
+function collect(child: ChildProcess, input: string | undefined): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const out: Buffer[] = []
+    const err: Buffer[] = []
+    child.stdout?.on('data', (chunk: Buffer) => out.push(chunk))
+    child.stderr?.on('data', (chunk: Buffer) => err.push(chunk))
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      const status = code ?? (signal === 'SIGKILL' ? 137 : 143)
+      resolve({ code: status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() })
+    })
+    child.stdin?.on('error', () => undefined) // a program that ends before it reads its input
+    child.stdin?.end(input ?? '')
+  })
+}
+
+/** Runs to the end and answers whatever the exit code: the caller looks at it. */
+export function run(argv: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const [file = '', ...args] = argv
+  const child = spawn(file, args, {
+    stdio: 'pipe',
+    env: options.env ?? process.env,
+    timeout: options.timeoutMs ?? 60_000,
+    killSignal: 'SIGKILL',
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  return collect(child, options.input)
+}
+
+/** Runs to the end; throws with what it said on standard error unless it exits 0. */
+export async function mustRun(argv: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const finished = await run(argv, options)
+  if (finished.code === 0) return finished
+  throw new Error(`${argv.slice(1, 4).join(' ')} exited ${finished.code}:\n${finished.stderr}`)
+}
+
+/** Starts a program that stays, its standard error in `logFile`; it outlives this process if `detached`. */
+export function start(argv: readonly string[], logFile: string, detached = false): ChildProcess {
+  const [file = '', ...args] = argv
+  const log = openSync(logFile, 'a', 0o600)
+  try {
+    const child = spawn(file, args, { stdio: ['ignore', log, log], detached })
+    if (detached) child.unref()
+    return child
+  } finally {
+    closeSync(log)
+  }
+}
