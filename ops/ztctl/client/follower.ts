@@ -30,7 +30,7 @@ export interface FollowTarget {
 }
 
 export interface FollowOptions {
-  readonly mesh: LiveMesh
+  readonly mesh: Pick<LiveMesh, 'current' | 'msToRenewal' | 'refreshed'>
   readonly target: FollowTarget
   readonly sink: OutputSink
   readonly clock: Clock

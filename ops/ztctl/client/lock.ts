@@ -15,14 +15,25 @@ export interface LockOptions {
 
 const RETRY_MS = 20
 
-/** Runs `work` while holding the lock. Errors: ZT-504-TIMEOUT if others hold it all the time, and those of `work`. */
+/**
+ * Runs `work` while holding the lock. Errors: ZT-504-TIMEOUT if others hold it all the time, ZT-412-SESSION-DIR, and
+ * those of `work`.
+ */
 export async function withLock<T>(options: LockOptions, work: () => Promise<T>): Promise<T> {
-  const database = new DatabaseSync(join(options.folder, `${options.name}.lock`), { timeout: 0 })
+  const database = openLock(join(options.folder, `${options.name}.lock`))
   try {
     await acquire(database, options)
     return await work()
   } finally {
     database.close()
+  }
+}
+
+function openLock(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: 0 })
+  } catch (cause) {
+    throw new ZtError('ZT-412-SESSION-DIR', `the lock ${path} cannot be opened`, { cause })
   }
 }
 
