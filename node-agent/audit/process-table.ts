@@ -136,3 +136,9 @@ export class ProcessTable {
     this.#forget.run(MAX_ENDED)
   }
 }
+
+/** undefined while it runs, and if nobody saw how it ended */
+export function exitOf({ state, code, signal }: ProcessRecord): ExitStatus | undefined {
+  if (state !== 'exited') return undefined
+  return { ...(code !== null && { code }), ...(signal !== null && { signal }) }
+}

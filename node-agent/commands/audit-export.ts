@@ -31,7 +31,7 @@ export async function prepareExport(
       )
       // Up to the head in the receipt and no further: it covers this very row.
       const { size } = claimedHead(row.checkpoint)
-      const source = new LogSource({ log: log.durable, vkeys: [log.vkey], from, head: row.checkpoint })
+      const source = new LogSource({ log: log.durable, from, to: size })
       const stream = sessions.open({
         source,
         proc: 'audit',

@@ -1,7 +1,7 @@
 // The process that a watch or a kill means: by its id and by its start, because an id alone could be another process.
 import { ZtError } from '#shared/errors/error.ts'
 import type { KillCommand, WatchCommand } from '#shared/protocol/command.ts'
-import type { ExitStatus, ProcState } from '#shared/protocol/results.ts'
+import type { ProcState } from '#shared/protocol/results.ts'
 import type { ProcessRecord } from '../audit/process-table.ts'
 import type { NodeLog } from '../audit/node-log.ts'
 
@@ -22,10 +22,4 @@ export function findProcess(log: NodeLog, { proc, started }: KillCommand | Watch
 export function stateOf({ state }: Pick<ProcessRecord, 'state'>): ProcState {
   if (state === 'exited') return 'exited'
   return state === 'running' || state === 'accepted' ? 'running' : 'lost'
-}
-
-/** undefined while it runs, and if nobody saw how it ended */
-export function exitOf({ state, code, signal }: ProcessRecord): ExitStatus | undefined {
-  if (state !== 'exited') return undefined
-  return { ...(code !== null && { code }), ...(signal !== null && { signal }) }
 }

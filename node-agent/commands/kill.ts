@@ -4,9 +4,10 @@ import { isZtError } from '#shared/errors/error.ts'
 import type { KillCommand } from '#shared/protocol/command.ts'
 import type { KillResult } from '#shared/protocol/results.ts'
 import type { NodeLog } from '../audit/node-log.ts'
+import { exitOf } from '../audit/process-table.ts'
 import type { ProcRecord } from '../keeper/record.ts'
 import type { ProcessKeeper } from '../processes/keeper-port.ts'
-import { exitOf, findProcess, stateOf, type FoundProcess } from './find-process.ts'
+import { findProcess, stateOf, type FoundProcess } from './find-process.ts'
 import type { Completion, GrantedCommand, PreparedCommand } from './handler.ts'
 
 export interface KillParts {

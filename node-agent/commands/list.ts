@@ -2,8 +2,8 @@
 import type { ListCommand } from '#shared/protocol/command.ts'
 import type { ListResult, ProcEntry } from '#shared/protocol/results.ts'
 import type { NodeLog } from '../audit/node-log.ts'
-import type { ProcessRecord } from '../audit/process-table.ts'
-import { exitOf, stateOf } from './find-process.ts'
+import { exitOf, type ProcessRecord } from '../audit/process-table.ts'
+import { stateOf } from './find-process.ts'
 import type { GrantedCommand, PreparedCommand } from './handler.ts'
 
 const MAX_ENTRIES = 1000

@@ -25,9 +25,9 @@ export interface ReceiverParts extends EnvelopeJudge, GrantJudge {
   readonly load: RateBucket
   /** commands under way at once, at most */
   readonly maxUnderway: number
-  readonly anchor: AnchorRule & { readonly ageMs: () => number; readonly anchorNow: () => void }
-  /** resolves once the deny list is known to be the newest; rejects if that cannot be had in time */
-  readonly denyListIsCurrent: () => Promise<void>
+  readonly anchor: AnchorRule & { readonly ageMs: () => number; readonly anchorSoon: () => void }
+  /** Resolves once the node can judge: rejects while it cannot know who is revoked, or its log is contradicted. */
+  readonly ready: () => Promise<void>
   /** that signs receipts now */
   readonly identity: () => Identity
   readonly prepare: Preparer
@@ -74,9 +74,9 @@ export class Receiver {
 
   /** Checks 1 to 14, and the number of the next. */
   async #judge(arrival: Arrival, trail: Trail): Promise<GrantedCommand> {
-    const { clock, denyListIsCurrent } = this.#parts
+    const { clock, ready } = this.#parts
     const arrivedNs = clock.monotonicNs()
-    await denyListIsCurrent()
+    await ready()
     const proven = proveEnvelope(arrival, this.#parts, trail)
     const { claims } = proveGrant(proven, this.#parts, trail)
     trail.check = 15
@@ -134,7 +134,7 @@ export class Receiver {
         ...evidence(accepted, failed ?? accepted),
       })
     }
-    if (isPrivileged(cmd)) anchor.anchorNow()
+    if (isPrivileged(cmd)) anchor.anchorSoon()
   }
 
   async #recordFailure(

@@ -11,6 +11,7 @@ import {
   type Frame,
   type StreamKeys,
 } from '#shared/protocol/output-frame.ts'
+import type { ExitStatus } from '#shared/protocol/results.ts'
 import { untilAborted, type Bus } from '../link/bus.ts'
 import type { OutputSource, SourceChunk, StreamName } from './source.ts'
 
@@ -129,8 +130,14 @@ export class OutputSession {
 
   async #finish(): Promise<boolean> {
     if (!this.#caughtUp) await this.#catchUp()
-    const exit = await this.#options.source.exit()
-    await this.#send({ kind: 'exit', offset: 0, data: canonicalBytes({ ...exit }) })
+    let status: ExitStatus | undefined
+    const exit = this.#options.source.exit().then((known) => {
+      status = known
+    })
+    await untilAborted(exit, this.#stop.signal)
+    // The end is said when it is on record; without that there is nothing to say.
+    if (status !== undefined)
+      await this.#send({ kind: 'exit', offset: 0, data: canonicalBytes({ ...status }) })
     return true
   }
 

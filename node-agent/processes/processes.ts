@@ -8,7 +8,7 @@ import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { ProcId } from '#shared/identity/names.ts'
 import type { ExitStatus } from '#shared/protocol/results.ts'
 import type { NodeLog } from '../audit/node-log.ts'
-import type { ProcessRecord } from '../audit/process-table.ts'
+import { exitOf, type ProcessRecord } from '../audit/process-table.ts'
 import type { KeeperEvent } from '../keeper/protocol.ts'
 import type { ProcRecord } from '../keeper/record.ts'
 import type { ProcessKeeper } from './keeper-port.ts'
@@ -36,6 +36,7 @@ export class Processes {
   readonly #parts: ProcessesParts
   /** being started by this agent: what becomes of them is for the command to say */
   readonly #claimed = new Set<ProcId>()
+  readonly #waiting = new Map<ProcId, PromiseWithResolvers<ExitStatus>>()
   /** the last thing that is being written about a process */
   readonly #tails = new Map<ProcId, Promise<void>>()
 
@@ -116,15 +117,15 @@ export class Processes {
     this.#settleLater(proc, undefined)
   }
 
-  /** How it ended, if that is on record. */
-  exitOf(proc: ProcId): ExitStatus | undefined {
+  /** Resolves when its end is on record; empty if nobody saw how it ended. */
+  ended(proc: ProcId): Promise<ExitStatus> {
     const record = this.#parts.log.processes.find(proc)
-    if (record === undefined) return {}
-    if (record.state === 'accepted' || record.state === 'running') return undefined
-    return {
-      ...(record.code !== null && { code: record.code }),
-      ...(record.signal !== null && { signal: record.signal }),
-    }
+    if (record === undefined) return Promise.resolve({})
+    if (record.state !== 'accepted' && record.state !== 'running')
+      return Promise.resolve(exitOf(record) ?? {})
+    const waiting = this.#waiting.get(proc) ?? Promise.withResolvers<ExitStatus>()
+    this.#waiting.set(proc, waiting)
+    return waiting.promise
   }
 
   #settleLater(proc: ProcId, kept: ProcRecord | undefined): void {
@@ -213,6 +214,8 @@ export class Processes {
       log.processes.ended(record.proc, { ...end, atMs: clock.now() })
       log.commands.close(record.jti)
     })
+    this.#waiting.get(record.proc)?.resolve(end.exit ?? {})
+    this.#waiting.delete(record.proc)
     news(record.proc)
   }
 }

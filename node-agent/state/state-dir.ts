@@ -12,6 +12,8 @@ export interface StatePaths {
   readonly deviceKey: string
   /** Ed25519, PKCS#8 PEM: signs the heads of the audit log, never anything else */
   readonly logKey: string
+  /** what that log is called */
+  readonly logOrigin: string
   /** what was agreed when the node joined: hub, pinned root, names */
   readonly membership: string
   readonly bundle: string
@@ -24,6 +26,7 @@ export function statePaths(dir: string): StatePaths {
     dir,
     deviceKey: join(dir, 'device.key'),
     logKey: join(dir, 'log.key'),
+    logOrigin: join(dir, 'log.origin'),
     membership: join(dir, 'membership.json'),
     bundle: join(dir, 'bundle.jws'),
     audit: join(dir, 'audit.db'),
