@@ -173,7 +173,8 @@ export class DurableLog {
 
   /**
    * Ends the current key: `key.rotated` is the last row it signs for. Once this resolves, `next` signs and the old
-   * private key can be destroyed. Keep `next` where it survives before calling this. Errors: as append.
+   * private key can be destroyed. Keep `next` where it survives before calling this; if this rejects with ZT-503-AUDIT,
+   * keep both until an append has gone well: the rotation may have happened. Errors: as append.
    */
   rotateKey(next: NoteSigner): Promise<RowReceipt> {
     if (next.name !== this.origin) {
