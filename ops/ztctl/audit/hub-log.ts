@@ -1,6 +1,6 @@
 // The hub's log, fetched and verified whole: its key is the one that login vouched for, its newest head must go on from
 // the newest one that this user has seen, and every entry is hashed here.
-import { decodeBase64 } from '#shared/encoding/base64url.ts'
+import { decodeBase64url } from '#shared/encoding/base64url.ts'
 import { openCheckpoint, type TreeHead } from '#shared/log/checkpoint.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import { decodeEntries, tilePath } from '#shared/log/tiles.ts'
@@ -80,5 +80,5 @@ async function fetchEntries(
 ): Promise<readonly Uint8Array[]> {
   const path = tilePath({ level: 'entries', index: Math.floor(seq / TILE_WIDTH), width })
   const answer = await ask({ kind: 'tile', path })
-  return answer.kind === 'tile' ? decodeEntries(decodeBase64(answer.data, 'data')).slice(0, width) : []
+  return answer.kind === 'tile' ? decodeEntries(decodeBase64url(answer.data, 'data')).slice(0, width) : []
 }

@@ -8,7 +8,7 @@ import { after, describe, it, type TestContext } from 'node:test'
 import { EntryReader } from '#ops/ztctl/audit/entry-reader.ts'
 import { verifyHubLog, type HubLogOptions } from '#ops/ztctl/audit/hub-log.ts'
 import { LogCopyWriter, openLogCopy } from '#ops/ztctl/audit/log-copy.ts'
-import { encodeBase64, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { entryOf } from '#shared/log/row.ts'
 import { encodeEntries, parseTilePath } from '#shared/log/tiles.ts'
 import type { StoredRow } from '#shared/log/record.ts'
@@ -62,7 +62,7 @@ function serve(hub: MadeLog, rows: readonly StoredRow[] = hub.rows()): Omit<HubL
       const { index, width } = parseTilePath(request.path)
       return {
         kind: 'tile',
-        data: encodeBase64(encodeEntries(entries.slice(index * 256, index * 256 + width))),
+        data: encodeBase64url(encodeEntries(entries.slice(index * 256, index * 256 + width))),
       }
     },
   }
