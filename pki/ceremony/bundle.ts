@@ -7,7 +7,7 @@ import {
   type TrustBundle,
 } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
-import { rawSignature } from '../keystore/ecdsa.ts'
+import { rawSignature } from '#shared/x509/ecdsa-signature.ts'
 import type { StoredKey } from '../keystore/keystore.ts'
 
 /** The bundle as "zt-bundle+jws". Throws ZT-401-BUNDLE if a node that pins this root would refuse it. */

@@ -10,6 +10,7 @@ import {
 } from '#shared/identity/spiffe-id.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import type { VerifiedCsr } from '#shared/x509/csr.ts'
+import { canonicalSignature } from '#shared/x509/ecdsa-signature.ts'
 import { namesAllowed } from '#shared/x509/name-constraints.ts'
 import { parseHostName, parseIpAddress } from './host-name.ts'
 import { BACKDATE_MS, PROFILES, type Profile } from './profile.ts'
@@ -96,8 +97,8 @@ function issueLeaf(profile: Profile, order: SvidOrder, names: LeafNames): Issued
     names: { uri: id, ...names },
     issuerKeyId: requireKeyId(certificate),
   })
-  const signature = sign('sha256', tbs, { key: issuer.key, dsaEncoding: 'der' })
-  const leaf = assembleCertificate(tbs, profile.issuerCurve, signature)
+  const raw = sign('sha256', tbs, { key: issuer.key, dsaEncoding: 'ieee-p1363' })
+  const leaf = assembleCertificate(tbs, profile.issuerCurve, canonicalSignature(raw, profile.issuerCurve))
   return { chain: [leaf, certificate.der], notBefore, notAfter, serial: Buffer.from(serial).toString('hex') }
 }
 

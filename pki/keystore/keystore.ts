@@ -15,8 +15,8 @@ export interface StoredKey {
   /** DER SubjectPublicKeyInfo */
   readonly spki: Uint8Array
   /**
-   * ECDSA over `data`, with SHA-256 for P-256 and SHA-384 for P-384, as a DER signature that has been verified with
-   * `spki`. Throws ZT-500-KEYSTORE.
+   * ECDSA over `data`, with SHA-256 for P-256 and SHA-384 for P-384, as a DER signature with the smaller s that has
+   * been verified with `spki`. Throws ZT-500-KEYSTORE.
    */
   sign(data: Uint8Array): Promise<Uint8Array>
 }

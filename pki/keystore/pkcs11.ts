@@ -4,7 +4,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { extname, join } from 'node:path'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
-import { derSignature, hashOf, requireSignature } from './ecdsa.ts'
+import { canonicalSignature } from '#shared/x509/ecdsa-signature.ts'
+import { hashOf, requireSignature } from './ecdsa.ts'
 import { keystoreFailed, requireLabel, type KeyRequest, type KeyStore, type StoredKey } from './keystore.ts'
 import { parsePkcs11Answer, type Pkcs11Answer, type Pkcs11Call, type TokenLocation } from './pkcs11-wire.ts'
 
@@ -89,7 +90,7 @@ class Pkcs11KeyStore implements KeyStore {
       const child = await this.open()
       const digest = createHash(hashOf(curve)).update(data).digest('base64url')
       const answer = await child.call({ op: 'sign', label, digest })
-      const signature = derSignature(answer.data ?? new Uint8Array(), curve)
+      const signature = canonicalSignature(answer.data ?? new Uint8Array(), curve)
       requireSignature({ data, signature, key })
       return signature
     }

@@ -17,6 +17,7 @@ import type { Parser } from '#shared/encoding/shape.ts'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { spkiOf } from '#shared/jose/keys.ts'
 import type { Curve } from '#shared/x509/ec-spki.ts'
+import { canonicalSignature } from '#shared/x509/ecdsa-signature.ts'
 import { hashOf, requireSignature } from './ecdsa.ts'
 import {
   keystoreFailed,
@@ -121,7 +122,8 @@ class SealedFileKeyStore implements SealedKeyStore {
   #stored(label: string, { curve, spki, privateKey }: OpenedKey): StoredKey {
     const signData = async (data: Uint8Array): Promise<Uint8Array> => {
       this.#requireOpen()
-      const signature = sign(hashOf(curve), data, { key: privateKey, dsaEncoding: 'der' })
+      const raw = sign(hashOf(curve), data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
+      const signature = canonicalSignature(raw, curve)
       requireSignature({ data, signature, key: { spki, curve } })
       return signature
     }

@@ -4,6 +4,7 @@ import { verify } from 'node:crypto'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Certificate } from './certificate.ts'
 import { curveOf, ecPublicKey } from './ec-spki.ts'
+import { isCanonicalSignature } from './ecdsa-signature.ts'
 import { namesAllowed } from './name-constraints.ts'
 import { OID } from './oid.ts'
 
@@ -77,7 +78,7 @@ export function requireTime(certificate: Certificate, at: number): void {
   if (!(at < certificate.notAfter + 1000)) throw refuse('expired', 'a certificate of the chain has expired')
 }
 
-/** True if the key of `issuer` made the signature of `subject`. Throws ZT-401-CERT for algorithms that are not ours. */
+/** True if the key of `issuer` made the signature of `subject`, in its canonical form. Throws ZT-401-CERT for algorithms that are not ours. */
 export function isSignedBy(subject: Certificate, issuer: Certificate): boolean {
   const curve = curveOf(issuer.spki)
   // The hash is that of the curve's strength (RFC 5480 §4): no other pairing is accepted.
@@ -85,6 +86,8 @@ export function isSignedBy(subject: Certificate, issuer: Certificate): boolean {
   if (curve === undefined || subject.signatureAlgorithm !== expected) {
     throw refuse('algorithm', 'a certificate of the chain is not signed with ECDSA over P-256 or P-384')
   }
+  // Only one of the signatures that verify is accepted: see ecdsa-signature.ts.
+  if (!isCanonicalSignature(subject.signature, curve)) return false
   const key = publicKeyOf(issuer)
   return verify(
     curve === 'P-256' ? 'sha256' : 'sha384',

@@ -13,6 +13,7 @@ import {
   time,
   wholeBits,
 } from '#shared/x509/der-writer.ts'
+import { canonicalSignature } from '#shared/x509/ecdsa-signature.ts'
 import { OID } from '#shared/x509/oid.ts'
 
 const KEYS = generateP256()
@@ -67,6 +68,8 @@ export function rawCertificate(change: Partial<RawParts> = {}, key: KeyObject = 
   }
   const { version, serial, innerAlgorithm, issuer, validity, subject, spki } = parts
   const tbs = sequence(version, serial, innerAlgorithm, issuer, validity, subject, spki, ...parts.extensions)
-  const signature = parts.signature ?? wholeBits(sign('sha256', tbs, { key, dsaEncoding: 'der' }))
+  const signature =
+    parts.signature ??
+    wholeBits(canonicalSignature(sign('sha256', tbs, { key, dsaEncoding: 'ieee-p1363' }), 'P-256'))
   return sequence(tbs, parts.outerAlgorithm, signature, ...parts.trailing)
 }

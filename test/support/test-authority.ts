@@ -8,6 +8,8 @@ import { parseSpiffeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { thumbprint } from '#shared/jose/keys.ts'
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import { parseCertificate } from '#shared/x509/certificate.ts'
+import type { Curve } from '#shared/x509/ec-spki.ts'
+import { isCanonicalSignature } from '#shared/x509/ecdsa-signature.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 
 type Keys = webcrypto.CryptoKeyPair
@@ -120,7 +122,16 @@ interface Certification {
   readonly extensions: readonly x509.Extension[]
 }
 
+/** Signs until the signature has the smaller s, the only one that is accepted: every second one has. */
 async function certify(input: Certification): Promise<x509.X509Certificate> {
+  for (;;) {
+    const made = await certifyOnce(input)
+    const { signature } = parseCertificate(new Uint8Array(made.rawData))
+    if (isCanonicalSignature(signature, curveOf(input.issuer?.keys ?? input.keys))) return made
+  }
+}
+
+async function certifyOnce(input: Certification): Promise<x509.X509Certificate> {
   const issuerKeys = input.issuer?.keys ?? input.keys
   const serial = Buffer.from(webcrypto.getRandomValues(new Uint8Array(16))).toString('hex')
   return await x509.X509CertificateGenerator.create({
@@ -141,8 +152,12 @@ async function certify(input: Certification): Promise<x509.X509Certificate> {
 }
 
 function hashOf(keys: Keys): string {
+  return curveOf(keys) === 'P-384' ? 'SHA-384' : 'SHA-256'
+}
+
+function curveOf(keys: Keys): Curve {
   const { namedCurve } = keys.publicKey.algorithm as webcrypto.EcKeyAlgorithm
-  return namedCurve === 'P-384' ? 'SHA-384' : 'SHA-256'
+  return namedCurve === 'P-384' ? 'P-384' : 'P-256'
 }
 
 async function generate(namedCurve: 'P-256' | 'P-384'): Promise<Keys> {

@@ -21,6 +21,7 @@ import { generateP256, spkiOf, thumbprint } from '#shared/jose/keys.ts'
 import type { Signer } from '#shared/jose/jws.ts'
 import { signBundle, type TrustBundle } from '#shared/x509/bundle.ts'
 import { parseCertificate, type Certificate } from '#shared/x509/certificate.ts'
+import { canonicalSignature } from '#shared/x509/ecdsa-signature.ts'
 import { createCsr, verifyCsr } from '#shared/x509/csr.ts'
 
 export interface TestAuthority {
@@ -158,8 +159,8 @@ export function signTemplate(template: Template, key: KeyObject): Certificate {
   const tbs = buildTbs(template)
   const { issuerCurve } = template.profile
   const hash = issuerCurve === 'P-256' ? 'sha256' : 'sha384'
-  const signature = sign(hash, tbs, { key, dsaEncoding: 'der' })
-  return parseCertificate(assembleCertificate(tbs, issuerCurve, signature))
+  const raw = sign(hash, tbs, { key, dsaEncoding: 'ieee-p1363' })
+  return parseCertificate(assembleCertificate(tbs, issuerCurve, canonicalSignature(raw, issuerCurve)))
 }
 
 function makeIdentity(uri: string, pki: { workload: Issuer; infra: Issuer; now: number }): Identity {

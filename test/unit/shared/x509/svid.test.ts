@@ -1,13 +1,15 @@
 // Whose a chain is: SPIFFE X509-SVID §5 and RFC 5280 §6, one bent certificate a test.
 import assert from 'node:assert/strict'
+import { createPublicKey, verify } from 'node:crypto'
 import { before, describe, it } from 'node:test'
 import { workloadConstraints } from '#pki/issuance/constraint.ts'
 import type { Issuer } from '#pki/issuance/issue.ts'
 import { PROFILES, type Profile } from '#pki/issuance/profile.ts'
-import { commonName, type Template } from '#pki/issuance/tbs.ts'
+import { assembleCertificate, commonName, type Template } from '#pki/issuance/tbs.ts'
 import { parseTrustDomain } from '#shared/identity/names.ts'
 import { parseCertificate } from '#shared/x509/certificate.ts'
 import { der, integer, oid, sequence, time } from '#shared/x509/der-writer.ts'
+import { rawSignature } from '#shared/x509/ecdsa-signature.ts'
 import { OID } from '#shared/x509/oid.ts'
 import type { ChainRefusal } from '#shared/x509/path.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
@@ -344,6 +346,28 @@ describe('svid validator', () => {
     })
     holder.replaceBundle({ ...pki.bundle, sequence: 5 })
     assert.equal(holder.bundle.sequence, 5)
+  })
+
+  it('refuses the other signature that verifies for every ecdsa signature', () => {
+    const [leaf = new Uint8Array(), issuer = new Uint8Array()] = leafOf(pki.workload)
+    const { tbs, signature } = parseCertificate(leaf)
+    const raw = rawSignature(signature, 'P-256')
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+    const s = order - BigInt(`0x${Buffer.from(raw.subarray(32)).toString('hex')}`)
+    const twin = sequence(
+      integer(raw.subarray(0, 32)),
+      integer(Buffer.from(s.toString(16).padStart(64, '0'), 'hex')),
+    )
+    const key = createPublicKey({
+      key: Buffer.from(pki.workload.certificate.spki),
+      format: 'der',
+      type: 'spki',
+    })
+    assert.ok(verify('sha256', tbs, key, twin))
+    assert.throws(
+      () => validator.validate([assembleCertificate(tbs, 'P-256', twin), issuer], NOW),
+      refusal('signature'),
+    )
   })
 
   it('refuses a forged chain as often as it comes', () => {
