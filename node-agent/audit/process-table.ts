@@ -26,6 +26,8 @@ export interface ProcessRecord {
   readonly endedMs: number | null
   readonly code: number | null
   readonly signal: string | null
+  /** the limit that ended it */
+  readonly limit: 'wall_s' | null
 }
 
 export type NewProcess = Pick<ProcessRecord, 'proc' | 'jti' | 'txn' | 'owner' | 'exe' | 'exeSha256'>
@@ -37,13 +39,13 @@ const SCHEMA = `
 CREATE TABLE IF NOT EXISTS process (
   proc TEXT PRIMARY KEY, jti TEXT NOT NULL, txn TEXT NOT NULL, owner TEXT NOT NULL, exe TEXT NOT NULL,
   exe_sha256 TEXT NOT NULL, state TEXT NOT NULL, started INTEGER, began_ms INTEGER, ended_ms INTEGER, code INTEGER,
-  signal TEXT
+  signal TEXT, limited TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS process_state ON process (state, ended_ms);
 `
 
 const COLUMNS =
-  'proc, jti, txn, owner, exe, exe_sha256 AS exeSha256, state, started, began_ms AS beganMs, ended_ms AS endedMs, code, signal'
+  'proc, jti, txn, owner, exe, exe_sha256 AS exeSha256, state, started, began_ms AS beganMs, ended_ms AS endedMs, code, signal, limited AS "limit"'
 
 const STATES: readonly RecordedState[] = ['accepted', 'running', 'exited', 'failed', 'lost']
 const moment = nullable(integer({ min: 0 }))
@@ -61,6 +63,7 @@ const line: Parser<ProcessRecord> = object({
   endedMs: moment,
   code: nullable(integer({ min: 0, max: 255 })),
   signal: nullable(string({ max: 16 })),
+  limit: nullable(oneOf(['wall_s'])),
 })
 
 export class ProcessTable {
@@ -82,7 +85,7 @@ export class ProcessTable {
       `UPDATE process SET state = 'running', started = ?, began_ms = ? WHERE proc = ? AND state = 'accepted'`,
     )
     this.#end = database.prepare(
-      `UPDATE process SET state = ?, ended_ms = ?, code = ?, signal = ?
+      `UPDATE process SET state = ?, ended_ms = ?, code = ?, signal = ?, limited = ?
        WHERE proc = ? AND state IN ('accepted', 'running')`,
     )
     this.#find = database.prepare(`SELECT ${COLUMNS} FROM process WHERE proc = ?`)
@@ -114,7 +117,8 @@ export class ProcessTable {
     proc: ProcId,
     end: { readonly state: 'exited' | 'failed' | 'lost'; readonly atMs: number; readonly exit?: ExitStatus },
   ): void {
-    this.#end.run(end.state, end.atMs, end.exit?.code ?? null, end.exit?.signal ?? null, proc)
+    const { code = null, signal = null, limit = null } = end.exit ?? {}
+    this.#end.run(end.state, end.atMs, code, signal, limit, proc)
   }
 
   find(proc: ProcId): ProcessRecord | undefined {
@@ -138,7 +142,11 @@ export class ProcessTable {
 }
 
 /** undefined while it runs, and if nobody saw how it ended */
-export function exitOf({ state, code, signal }: ProcessRecord): ExitStatus | undefined {
+export function exitOf({ state, code, signal, limit }: ProcessRecord): ExitStatus | undefined {
   if (state !== 'exited') return undefined
-  return { ...(code !== null && { code }), ...(signal !== null && { signal }) }
+  return {
+    ...(code !== null && { code }),
+    ...(signal !== null && { signal }),
+    ...(limit !== null && { limit }),
+  }
 }

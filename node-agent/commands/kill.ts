@@ -16,7 +16,6 @@ export interface KillParts {
 }
 
 const DEFAULT_SIGNAL = 'TERM'
-const DEFAULT_GRACE_MS = 5_000
 
 /** ZT-404-PROC. Killing what has ended already is no fault: the answer says how it ended. */
 export async function prepareKill(
@@ -32,7 +31,7 @@ export async function prepareKill(
       proc: cmd.proc,
       started: cmd.started,
       signal: cmd.signal ?? DEFAULT_SIGNAL,
-      grace_ms: cmd.grace_ms ?? DEFAULT_GRACE_MS,
+      ...(cmd.grace_ms !== undefined && { grace_ms: cmd.grace_ms }),
     },
     async run() {
       if (found.state !== 'running') return answerEnded(parts, granted, found)
@@ -60,7 +59,7 @@ async function killTree(
     proc,
     started: String(started),
     signal,
-    graceMs: cmd.grace_ms ?? DEFAULT_GRACE_MS,
+    ...(cmd.grace_ms !== undefined && { graceMs: cmd.grace_ms }),
   })
   const obj = { proc, started, signal, ...kept.exit }
   const row = await log.append(

@@ -195,7 +195,7 @@ class Client implements KeeperClient {
   }
 
   kill({ proc, started, signal, graceMs }: KillRequest): Promise<ProcRecord> {
-    return this.#call({ op: 'kill', proc, started, signal, graceMs })
+    return this.#call({ op: 'kill', proc, started, signal, ...(graceMs === undefined ? {} : { graceMs }) })
   }
 
   async shutdown(): Promise<void> {

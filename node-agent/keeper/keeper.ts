@@ -142,7 +142,8 @@ export class Keeper {
   }
 
   /**
-   * Resolves when every process of the tree is gone; at once if it ended before.
+   * Resolves when every process of the tree is gone; at once if it ended before, and if no grace time is given: then
+   * the signal is all that is sent, KILL excepted.
    * Errors: ZT-404-PROC unless that process has that start time; ZT-504-TIMEOUT if the kernel cannot end it.
    */
   async kill({ proc, started, signal, graceMs }: KillRequest): Promise<ProcRecord> {
@@ -150,6 +151,14 @@ export class Keeper {
     const record = running?.record ?? this.#finished.get(proc)
     if (record === undefined || record.started !== started) throw unknownProcess()
     if (running === undefined) return record
+    if (graceMs === undefined && signal !== 'KILL') {
+      running.signal(signal)
+      return running.record
+    }
+    return await this.#end(running, signal, graceMs ?? 0)
+  }
+
+  async #end(running: Supervised, signal: KillRequest['signal'], graceMs: number): Promise<ProcRecord> {
     const late = Promise.withResolvers<never>()
     const timer = this.#options.clock.after(graceMs + CONFIRM_MS, () => {
       late.reject(new ZtError('ZT-504-TIMEOUT', 'the process does not end although it was killed'))

@@ -80,8 +80,8 @@ export interface KillRequest {
   readonly proc: ProcId
   readonly started: string
   readonly signal: KillSignal
-  /** milliseconds from the signal to KILL */
-  readonly graceMs: number
+  /** milliseconds from the signal to KILL; absent: the signal alone, answered at once */
+  readonly graceMs?: number
 }
 
 export interface TreeMember {
@@ -179,7 +179,7 @@ const request: Parser<KeeperRequest> = union('op', {
     proc: procIdField,
     started: ticks,
     signal: oneOf(KILL_SIGNALS),
-    graceMs: integer({ min: 0, max: 3_600_000 }),
+    graceMs: optional(integer({ min: 0, max: 3_600_000 })),
   }),
   shutdown: object({ op: literal('shutdown') }),
 })

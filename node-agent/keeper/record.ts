@@ -19,6 +19,8 @@ export interface KeptExit {
   readonly code: number
   /** without `SIG`; only if the keeper sent that signal, and `code` says that it was the end */
   readonly signal?: string
+  /** the limit that ended it, if one did */
+  readonly limit?: 'wall_s'
 }
 
 export interface KeptFile {
@@ -77,6 +79,7 @@ export const procRecord: Parser<ProcRecord> = object({
     object({
       code: integer({ min: 0, max: 255 }),
       signal: optional(string({ max: 16, pattern: /^[A-Z0-9+]+$/ })),
+      limit: optional(oneOf(['wall_s'])),
     }),
   ),
   reason: optional(string({ max: 512 })),

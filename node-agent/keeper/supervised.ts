@@ -51,6 +51,7 @@ interface ProgramEnd {
 }
 
 const WALL_GRACE_MS = 5000
+const WALL_TIME = 'wall time limit'
 const EXEC_POLL_MS = 1
 const LAST_OUTPUT_MS = 2000
 const REASON_CHARACTERS = 400
@@ -105,6 +106,13 @@ export class Supervised {
       void this.ended.then(() => timer.cancel())
     }
     return this.ended
+  }
+
+  /** Signals the whole tree, whatever it makes of that; nothing is sent before there is a tree. */
+  signal(signal: KillSignal): void {
+    if (this.#tree === undefined) return
+    this.#sent.add(signal)
+    this.#tree.signal(signal)
   }
 
   #killNow(): void {
@@ -196,7 +204,7 @@ export class Supervised {
   }
 
   #onWallTime(): void {
-    this.#reason ??= 'wall time limit'
+    this.#reason ??= WALL_TIME
     void this.kill('TERM', WALL_GRACE_MS)
   }
 
@@ -277,7 +285,11 @@ export class Supervised {
     // Without its word, bubblewrap itself was ended, and the tree with it.
     const code = this.#exitCode ?? end?.code ?? 128 + constants.signals[end?.signal ?? 'SIGKILL']
     const signal = [...this.#sent].find((name) => code === 128 + constants.signals[`SIG${name}`])
-    return signal === undefined ? { code } : { code, signal }
+    return {
+      code,
+      ...(signal === undefined ? {} : { signal }),
+      ...(this.#reason === WALL_TIME ? { limit: 'wall_s' } : {}),
+    }
   }
 
   /** As long as the program has not run, only bubblewrap has written to stderr. */
