@@ -9,7 +9,6 @@ import type { HubBus } from './bus/bus.ts'
 import { BusLink } from './bus/link.ts'
 import { hubRoutes } from './http/routes.ts'
 import { startHttpServer, type HttpServer, type TlsMaterial } from './http/server.ts'
-import type { Trust } from './identity/trust.ts'
 import { Maintenance } from './maintenance.ts'
 import { startBroker, type Broker } from './nats/broker.ts'
 
@@ -44,11 +43,10 @@ async function openBroker(ground: Ground, undo: Undo): Promise<Broker> {
   return broker
 }
 
-function tlsMaterial(identity: Identity, trust: Trust): TlsMaterial {
+function tlsMaterial(identity: Identity): TlsMaterial {
   return {
     cert: certificatesToPem(identity.chain),
     key: identity.key.export({ format: 'pem', type: 'pkcs8' }).toString(),
-    ca: trust.rootsPem,
   }
 }
 
@@ -68,7 +66,7 @@ function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
     log: offices.reader,
     ready: () => offices.bus.connected,
   })
-  const tls = tlsMaterial(identity.current(), trust)
+  const tls = tlsMaterial(identity.current())
   return startHttpServer({ listen: config.listen, tls, routes, clock, log, authenticate })
 }
 
@@ -79,13 +77,12 @@ interface Running {
   readonly http: HttpServer
 }
 
-async function refresh({ ground, broker, http }: Running): Promise<void> {
-  const { trust, rungs, identity, natsIdentity, log } = ground
+async function refresh({ ground, broker }: Running): Promise<void> {
+  const { trust, rungs, natsIdentity, log } = ground
   const newRoots = await trust.refresh()
   await rungs.refresh(newRoots)
   await rungs.tell(log)
   if (!newRoots) return
-  http.setTls(tlsMaterial(identity.current(), trust))
   await broker.setCertificate(natsIdentity.current())
 }
 
@@ -112,7 +109,7 @@ function keepUp(running: Running): Maintenance {
 
 async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   const ground = await openGround(options, undo)
-  const { identity, natsIdentity, trust } = ground
+  const { identity, natsIdentity } = ground
   const broker = await openBroker(ground, undo)
   const offices = await openOffices(ground, broker)
   const { bus, revocation } = offices
@@ -124,7 +121,7 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   undo.push(() => http.close())
   undo.push(() => link.close())
   identity.start(async (next) => {
-    http.setTls(tlsMaterial(next, trust))
+    http.setTls(tlsMaterial(next))
     // Not waited for: an absent broker must not keep the identity from being renewed in time.
     void link.follow(next)
   })

@@ -9,6 +9,7 @@ export const CHALLENGE_LIFE_MS = 60_000
 
 const MAX_OUTSTANDING = 20_000
 const MAX_PER_PEER = 256
+const MAX_PER_SUBJECT = 64
 
 export interface Challenge<T> {
   /** 128 random bits, base64url */
@@ -27,27 +28,28 @@ interface Held<T> extends Challenge<T> {
 export class Challenges<T> {
   readonly #clock: Clock
   readonly #held = new Map<string, Held<T>>()
-  // One outstanding challenge for a subject and peer address: a stranger elsewhere who asks for challenges in a node's
-  // name would otherwise void the node's own for ever.
-  readonly #current = new Map<string, string>()
+  // The newest few of a subject and peer address count. Of the address as well: a stranger elsewhere who asks in a
+  // node's name would otherwise void the node's own challenges for ever.
+  readonly #current = new Map<string, readonly string[]>()
   readonly #perPeer = new Map<string, number>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Gives out a challenge and voids the one before it. Throws ZT-429-RATE when too many are outstanding. */
+  /** Gives out a challenge; the oldest of too many for one subject is void. Throws ZT-429-RATE over all limits. */
   open(about: T, from: { readonly peer: string; readonly subject: string }): Challenge<T> {
     this.#forgetExpired()
     const key = JSON.stringify([from.peer, from.subject])
-    this.#drop(this.#current.get(key))
+    const current = this.#current.get(key) ?? []
+    if (current.length >= MAX_PER_SUBJECT) this.#drop(current[0])
     if (this.#held.size >= MAX_OUTSTANDING || (this.#perPeer.get(from.peer) ?? 0) >= MAX_PER_PEER)
       throw new ZtError('ZT-429-RATE', 'too many challenges are outstanding')
     const session = encodeBase64url(randomBytes(16))
     const created = this.#clock.now()
     const challenge = { session, about, created, expires: created + CHALLENGE_LIFE_MS, ...from }
     this.#held.set(session, challenge)
-    this.#current.set(key, session)
+    this.#current.set(key, [...(this.#current.get(key) ?? []), session])
     this.#perPeer.set(from.peer, (this.#perPeer.get(from.peer) ?? 0) + 1)
     return challenge
   }
@@ -65,7 +67,9 @@ export class Challenges<T> {
     if (challenge === undefined) return
     this.#held.delete(challenge.session)
     const key = JSON.stringify([challenge.peer, challenge.subject])
-    if (this.#current.get(key) === challenge.session) this.#current.delete(key)
+    const others = (this.#current.get(key) ?? []).filter((other) => other !== challenge.session)
+    if (others.length === 0) this.#current.delete(key)
+    else this.#current.set(key, others)
     const left = (this.#perPeer.get(challenge.peer) ?? 1) - 1
     if (left === 0) this.#perPeer.delete(challenge.peer)
     else this.#perPeer.set(challenge.peer, left)

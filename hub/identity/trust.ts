@@ -3,7 +3,6 @@
 import { readFile } from 'node:fs/promises'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import { certificatesToPem } from '#shared/x509/pem.ts'
 import { openBundle } from '#shared/x509/bundle.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 
@@ -44,11 +43,6 @@ export class Trust {
   /** The signed bundle in force. */
   get text(): string {
     return this.#text
-  }
-
-  /** PEM of the roots, for TLS. */
-  get rootsPem(): string {
-    return certificatesToPem(this.validator.bundle.roots.map((root) => root.der))
   }
 
   /** True if the file held a newer bundle, which is in force from now on. Throws ZT-400-CONFIG, ZT-401-BUNDLE. */

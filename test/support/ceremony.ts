@@ -64,7 +64,10 @@ export class CeremonyTable {
   }
 
   /** The file for a request, which is copied here as over an air gap. */
-  async ladderFile(request: WrittenRequest, change: object = {}): Promise<Record<string, unknown>> {
+  async ladderFile(
+    request: Pick<WrittenRequest, 'file' | 'sha256'>,
+    change: object = {},
+  ): Promise<Record<string, unknown>> {
     await copyFile(request.file, join(this.dir, basename(request.file)))
     return {
       type: 'ladder',
