@@ -21,6 +21,8 @@ const USAGE = `usage: hub --config FILE                                 serve
        hub ladder-import IN --config FILE
 `
 
+const AWAKE_MS = 3_600_000
+
 interface Flags {
   readonly config: HubConfig
   readonly checkConfig: boolean
@@ -55,6 +57,8 @@ const print = (value: unknown): void => void process.stdout.write(`${JSON.string
 
 async function serve({ config }: Flags): Promise<void> {
   const log = createLogger({ name: 'hub' })
+  // The clock's timers do not keep a process alive: without this one it could end while it starts or ends.
+  setInterval(() => undefined, AWAKE_MS)
   const hub = await startHub({ config, clock: systemClock, log })
   const end = (signal: string): void => {
     log.info('ending', { signal })
