@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { parseCapabilities } from '#node-agent/sandbox/capabilities.ts'
+import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
+
+it('enforces every capability of the default bundle', () => {
+  assert.deepEqual([...parseCapabilities(DEFAULT_CAPABILITIES)], DEFAULT_CAPABILITIES)
+})
+
+it('takes an empty bundle, which grants nothing', () => {
+  assert.equal(parseCapabilities([]).size, 0)
+})
+
+for (const name of [
+  'secret:db',
+  'pty',
+  'no_sandbox',
+  'network:example.org:443',
+  'write:/etc',
+  'full_disk_write',
+  'screen',
+  'automation',
+  'tcc:camera',
+  'devices',
+  'NETWORK',
+  'network ',
+  '__proto__',
+  '',
+]) {
+  it(`refuses "${name}", which this node cannot enforce, instead of ignoring it`, () => {
+    assert.throws(() => parseCapabilities(['network', name]), {
+      code: 'ZT-412-FACT',
+      details: { fact: 'capability', capability: name },
+    })
+  })
+}
+
+it('refuses a capability that is named twice', () => {
+  assert.throws(() => parseCapabilities(['network', 'network']), { code: 'ZT-412-FACT' })
+})
