@@ -4,7 +4,7 @@
 import { fromWireError, isZtError, ZtError } from '#shared/errors/error.ts'
 import type { Channel } from '#shared/host/channel.ts'
 import { sleep, type Clock } from '#shared/host/clock.ts'
-import { silentLogger } from '#shared/host/logger.ts'
+import { quietLogger } from './quiet-logger.ts'
 import { connectNats } from '#shared/host/nats-channel.ts'
 import { parseNodeName, parseTrustDomain, type NodeName } from '#shared/identity/names.ts'
 import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -77,7 +77,7 @@ async function connect(session: Session, options: MeshOptions): Promise<Mesh> {
     expectServer: credentials.nats.serverId,
     credentials: { jwt: credentials.nats_jwt, key: nats },
     clock,
-    log: silentLogger,
+    log: quietLogger,
     connectTimeoutMs: timeoutMs,
   })
   return new Mesh({ channel, session, trust }, options)
