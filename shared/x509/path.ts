@@ -1,9 +1,9 @@
 // RFC 5280 §6.1 path validation, for the one shape that ztmesh has: root → intermediate → leaf. Roots are trusted
 // as given; everything below them is hostile until every check here has passed.
-import { verify } from 'node:crypto'
+import { verify, type KeyObject } from 'node:crypto'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Certificate } from './certificate.ts'
-import { curveOf, ecPublicKey } from './ec-spki.ts'
+import { curveOf, ecPublicKey, type Curve } from './ec-spki.ts'
 import { isCanonicalSignature } from './ecdsa-signature.ts'
 import { namesAllowed } from './name-constraints.ts'
 import { OID } from './oid.ts'
@@ -88,29 +88,25 @@ export function isSignedBy(subject: Certificate, issuer: Certificate): boolean {
   }
   // Only one of the signatures that verify is accepted: see ecdsa-signature.ts.
   if (!isCanonicalSignature(subject.signature, curve)) return false
-  const key = publicKeyOf(issuer)
+  const key = issuerKey(issuer, curve)
   return verify(
     curve === 'P-256' ? 'sha256' : 'sha384',
     subject.tbs,
     { key, dsaEncoding: 'der' },
     subject.signature,
   )
-
-  function publicKeyOf(certificate: Certificate): ReturnType<typeof ecPublicKey> {
-    try {
-      return ecPublicKey(certificate.spki, curve ?? 'P-256')
-    } catch (error) {
-      throw refuse(
-        'algorithm',
-        'a certificate of the chain has a key that is not a point of its curve',
-        error,
-      )
-    }
-  }
 }
 
 export function refuse(reason: ChainRefusal, message: string, cause?: unknown): ZtError {
   return new ZtError('ZT-401-CERT', message, { cause, details: { reason } })
+}
+
+function issuerKey(issuer: Certificate, curve: Curve): KeyObject {
+  try {
+    return ecPublicKey(issuer.spki, curve)
+  } catch (error) {
+    throw refuse('algorithm', 'a certificate of the chain has a key that is not a point of its curve', error)
+  }
 }
 
 function findIssuer(intermediate: Certificate, roots: readonly Certificate[]): Certificate {
