@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { machineLine, type BenchRow, type Sample } from './measure.ts'
 import { audit } from './rows/audit.ts'
+import { run } from './rows/run.ts'
 import { svidRate } from './rows/svid-rate.ts'
 
 const RESULTS = join(import.meta.dirname, '..', '..', 'bench-results.json')
@@ -11,6 +12,7 @@ const RESULTS = join(import.meta.dirname, '..', '..', 'bench-results.json')
 const SUITES: ReadonlyMap<string, () => Promise<BenchRow[]>> = new Map([
   ['svid', svidRate],
   ['audit', audit],
+  ['run', run],
 ])
 
 const figure = (value: number): string =>

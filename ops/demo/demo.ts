@@ -1,10 +1,11 @@
 // `make demo`: builds a mesh of real parts, does the main job on it, breaks a copy of the evidence, and takes it down.
+import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildMesh, BUILD_STEPS, STATE_DIR } from './build-mesh.ts'
-import type { Mesh } from './mesh.ts'
+import { until, type Mesh } from './mesh.ts'
 import { Narrator } from './narrator.ts'
-import { mustRun, run, type Finished } from './programs.ts'
+import { run, type Finished } from './programs.ts'
 import { copyLog, tamper } from './tamper.ts'
 
 const DIR = join(STATE_DIR, 'demo')
@@ -28,15 +29,21 @@ async function spawnAndFollow(mesh: Mesh): Promise<string> {
   )
   const proc = stdout.trim()
   narrator.typed(`ztctl --node mac-mini spawn -- sh -c '${WORK}'`, stdout)
-  // The process never ends by itself: following it ends when the five ticks are there.
-  const lines = await mustRun(
-    ['timeout', '20', 'sh', '-c', '"$@" | sed /tick.5/q', 'sh', ...mesh.ztctlArgv(['logs', '-f', proc])],
-    {
-      env: mesh.ztctlEnv(),
-    },
-  )
-  narrator.typed(`ztctl logs -f ${proc}`, lines.stdout)
+  const followed = await follow(mesh, proc)
+  narrator.typed(`ztctl logs -f ${proc}`, `${followed}^C`)
   return proc
+}
+
+/** Follows until the fifth tick is there; the process goes on, so following ends as its user would end it: with ^C. */
+async function follow(mesh: Mesh, proc: string): Promise<string> {
+  const [file = '', ...args] = mesh.ztctlArgv(['logs', '-f', proc])
+  const child = spawn(file, args, { env: mesh.ztctlEnv(), stdio: ['ignore', 'pipe', 'inherit'] })
+  let seen = ''
+  for await (const chunk of child.stdout) {
+    seen += String(chunk)
+    if (seen.includes('tick 5\n')) child.kill('SIGINT')
+  }
+  return seen
 }
 
 async function killTree(mesh: Mesh, proc: string): Promise<void> {
@@ -74,7 +81,30 @@ async function showDenial(mesh: Mesh): Promise<void> {
   narrator.typed(`ztctl ${offline.join(' ')} -- uname -s`, both(allowed))
 }
 
+interface Report {
+  readonly items: readonly {
+    readonly name: string
+    readonly rows: number
+    readonly anchors?: { readonly size: number }
+  }[]
+}
+
+/** Rows are anchored within five seconds: waits until those of the work above are. */
+async function awaitAnchor(mesh: Mesh): Promise<void> {
+  const verify = async (): Promise<Report> =>
+    JSON.parse((await mesh.ztctl(['audit', 'verify', '-o', 'json'])).stdout) as Report
+  const rows = new Map((await verify()).items.map((item) => [item.name, item.rows]))
+  await until('the next anchors', async () => {
+    const { items } = await verify()
+    const late = items.filter(
+      ({ name, anchors }) => anchors !== undefined && anchors.size < (rows.get(name) ?? 0) - 2,
+    )
+    return late.length === 0 ? undefined : `${late.map(({ name }) => name).join(', ')} not anchored`
+  })
+}
+
 async function verifyEvidence(mesh: Mesh): Promise<void> {
+  await awaitAnchor(mesh)
   const verified = expectCode(
     await mesh.ztctl(['audit', 'verify', '--save', join(DIR, 'evidence')]),
     0,
@@ -98,16 +128,15 @@ async function tamperWithCopy(mesh: Mesh): Promise<void> {
 }
 
 async function tour(mesh: Mesh): Promise<void> {
-  narrator.say('')
-  const proc = await narrator.step('a process spawned on mac-mini, its output followed\n', () =>
+  const proc = await narrator.show('a process spawned on mac-mini, its output followed', () =>
     spawnAndFollow(mesh),
   )
-  await narrator.step('its whole tree killed, the detached child too\n', () => killTree(mesh, proc))
-  await narrator.step('a request that policy denies, and one that it permits\n', () => showDenial(mesh))
-  await narrator.step("both nodes' chains verified, and their anchors in the hub\n", () =>
-    verifyEvidence(mesh),
+  await narrator.show('its whole tree killed, the detached child too', () => killTree(mesh, proc))
+  await narrator.show('a request that policy denies, and one that it permits', () => showDenial(mesh))
+  await narrator.show("both nodes' chains verified, and their anchors in the hub", () => verifyEvidence(mesh))
+  await narrator.show('one row changed in a copy of a chain: the verifier names it', () =>
+    tamperWithCopy(mesh),
   )
-  await narrator.step('one row changed in a copy of a chain\n', () => tamperWithCopy(mesh))
 }
 
 rmSync(DIR, { recursive: true, force: true })

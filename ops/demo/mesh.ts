@@ -1,13 +1,15 @@
 // A whole mesh on this machine, of real programs in processes of their own: ceremony, hub (which runs its nats-server),
 // node agents, and ztctl as its user would type it. The demo, `make up`, the end-to-end tests and the bench share it.
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeRoot, signLadder } from './ceremony.ts'
 import {
+  endProcessesOf,
   mustRun,
   programArgv,
   run,
@@ -32,15 +34,15 @@ export interface MeshOptions {
   readonly ztctlEnv?: NodeJS.ProcessEnv
 }
 
-/** A started program: its pid, and a promise of its end while it is our child. */
 interface Started {
-  readonly pid: number
+  readonly child: ChildProcess
   readonly ended: Promise<unknown>
 }
 
 export const TRUST_DOMAIN = 'mesh.example'
 export const HUB_ID: string = `spiffe://${TRUST_DOMAIN}/hub/h1`
 const DEADLINE_MS = 45_000
+const LOG_TAIL = 2000
 
 /** A TCP port of loopback that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -115,6 +117,7 @@ export class Mesh {
   async startHub(): Promise<void> {
     this.#start('hub', [...programArgv(this.#options.build, 'hub'), '--config', join(this.dir, 'hub.json')])
     await until('the hub', async () => {
+      this.#requireRunning('hub')
       const answer = await this.ztctl(['login', ...this.#pin()])
       return answer.code === 0 ? undefined : answer.stderr
     })
@@ -138,9 +141,22 @@ export class Mesh {
   }
 
   #ownEnv(): NodeJS.ProcessEnv {
-    const mark = join(this.dir, 'runtime-dir')
-    if (!existsSync(mark)) writeFileSync(mark, mkdtempSync('/dev/shm/ztmesh-'))
-    return { ZTMESH_CONFIG_DIR: join(this.dir, 'ztctl'), ZTMESH_RUNTIME_DIR: readFileSync(mark, 'utf8') }
+    const session = this.#outside('session', '/dev/shm')
+    return { ZTMESH_CONFIG_DIR: join(this.dir, 'ztctl'), ZTMESH_RUNTIME_DIR: session }
+  }
+
+  /** A folder that cannot be below `dir`, made once and remembered there; stop() removes it. */
+  #outside(what: 'session' | 'workspaces', parent: string): string {
+    const mark = join(this.dir, `${what}-folder`)
+    if (!existsSync(mark)) writeFileSync(mark, mkdtempSync(join(parent, 'ztmesh-')))
+    return readFileSync(mark, 'utf8')
+  }
+
+  // Workloads run as nobody, who may not be able to enter the folder that a checkout lies in.
+  #workspaces(): string {
+    const folder = this.#outside('workspaces', '/var/tmp')
+    chmodSync(folder, 0o711)
+    return folder
   }
 
   nodeDir(name: string): string {
@@ -154,7 +170,7 @@ export class Mesh {
     const config = {
       name,
       state_dir: join(dir, 'state'),
-      workspace_root: join(dir, 'work'),
+      workspace_root: join(this.#workspaces(), name),
       ...this.#options.node,
     }
     writeFileSync(join(dir, 'node.json'), JSON.stringify(config, null, 2))
@@ -176,6 +192,7 @@ export class Mesh {
 
   async awaitNode(name: string): Promise<void> {
     await until(`node ${name}`, async () => {
+      this.#requireRunning(name)
       const answer = await this.ztctl(['ps', '-n', name])
       return answer.code === 0 ? undefined : answer.stderr
     })
@@ -185,21 +202,26 @@ export class Mesh {
   async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const started = this.#running.get(name)
     if (started === undefined) throw new Error(`${name} was not started here`)
-    process.kill(started.pid, signal)
+    started.child.kill(signal)
     await started.ended
     this.#running.delete(name)
   }
 
   pid(name: string): number {
-    return this.#running.get(name)?.pid ?? -1
+    return this.#running.get(name)?.child.pid ?? -1
   }
 
-  /** Ends what runs, nodes first, and removes ztctl's session. State and logs stay. */
+  /** Ends what runs, nodes first, and removes session and workspaces. State and logs stay. */
   async stop(): Promise<void> {
     const names = [...this.#running.keys()].toSorted((a) => (a === 'hub' ? 1 : -1))
     for (const name of names) await this.kill(name, 'SIGTERM')
-    const mark = join(this.dir, 'runtime-dir')
-    if (existsSync(mark)) rmSync(readFileSync(mark, 'utf8'), { recursive: true, force: true })
+    // Keepers outlive their agents, by design; with the mesh they end.
+    await endProcessesOf(this.dir)
+    for (const what of ['session', 'workspaces']) {
+      const mark = join(this.dir, `${what}-folder`)
+      if (existsSync(mark)) rmSync(readFileSync(mark, 'utf8'), { recursive: true, force: true })
+      rmSync(mark, { force: true })
+    }
   }
 
   async #must(args: readonly string[]): Promise<Finished> {
@@ -210,7 +232,14 @@ export class Mesh {
 
   #start(name: string, argv: readonly string[]): void {
     const child = start(argv, join(this.dir, 'logs', `${name}.log`), this.#options.detached)
-    if (child.pid === undefined) throw new Error(`${name} did not start`)
-    this.#running.set(name, { pid: child.pid, ended: once(child, 'exit') })
+    this.#running.set(name, { child, ended: once(child, 'exit') })
+  }
+
+  /** A program that has ended will not answer: says so at once, with the end of its log. */
+  #requireRunning(name: string): void {
+    const child = this.#running.get(name)?.child
+    if (child === undefined || (child.exitCode === null && child.signalCode === null)) return
+    const log = readFileSync(join(this.dir, 'logs', `${name}.log`), 'utf8')
+    throw new Error(`${name} has ended; its log ends with:\n${log.slice(-LOG_TAIL)}`)
   }
 }

@@ -11,21 +11,31 @@ export class Narrator {
     this.#total = total
   }
 
-  /** Runs a step and prints its line with the seconds that it took. */
+  /** Runs a step that prints nothing itself; its line ends with the seconds that it took. */
   async step<T>(what: string, work: () => Promise<T>): Promise<T> {
-    this.#step += 1
     const at = process.hrtime.bigint()
-    const label = `[${String(this.#step).padStart(2)}/${this.#total}] ${what} `
+    const label = this.#label(what)
     process.stdout.write(label)
     try {
       const result = await work()
       const seconds = Number(process.hrtime.bigint() - at) / 1e9
-      process.stdout.write(`${'.'.repeat(Math.max(2, WIDTH - label.length))} ${seconds.toFixed(1)} s\n`)
+      process.stdout.write(` ${'.'.repeat(Math.max(2, WIDTH - label.length))} ${seconds.toFixed(1)} s\n`)
       return result
     } catch (error) {
-      process.stdout.write('FAILED\n')
+      process.stdout.write(' FAILED\n')
       throw error
     }
+  }
+
+  /** Heads what `work` shows. */
+  async show<T>(what: string, work: () => Promise<T>): Promise<T> {
+    process.stdout.write(`\n${this.#label(what)}\n`)
+    return work()
+  }
+
+  #label(what: string): string {
+    this.#step += 1
+    return `[${String(this.#step).padStart(2)}/${this.#total}] ${what}`
   }
 
   say(text: string): void {

@@ -1,8 +1,9 @@
 // How to start our programs: from source, or from the bundles of `make dist`. The demo, the end-to-end tests and the
 // bench start every part through this, as separate processes.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, openSync, closeSync } from 'node:fs'
+import { existsSync, openSync, closeSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 
 export const ROOT: string = join(import.meta.dirname, '..', '..')
 
@@ -89,5 +90,44 @@ export function start(argv: readonly string[], logFile: string, detached = false
     return child
   } finally {
     closeSync(log)
+  }
+}
+
+/** The command line of a process, its words joined by spaces; empty if it has ended. */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+  } catch {
+    return ''
+  }
+}
+
+/** Every process that names a file below `dir` in its command line: hub, nats-server, agents, and their keepers. */
+export function processesOf(dir: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && commandLine(pid).includes(`${dir}/`))
+}
+
+const END_DEADLINE_MS = 15_000
+
+/** Asks every process of `dir` to end, and waits; what is left after 15 s is killed. */
+export async function endProcessesOf(dir: string): Promise<void> {
+  const deadline = Date.now() + END_DEADLINE_MS
+  signalAll(processesOf(dir), 'SIGTERM')
+  while (processesOf(dir).length > 0) {
+    if (Date.now() > deadline) signalAll(processesOf(dir), 'SIGKILL')
+    await delay(25)
+  }
+}
+
+function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
   }
 }
