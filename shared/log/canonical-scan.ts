@@ -54,31 +54,35 @@ function scanList(bytes: Uint8Array, at: number, depth: number): number {
 function scanObject(bytes: Uint8Array, at: number, depth: number): number {
   if (bytes[at + 1] === CLOSE_OBJECT) return at + 2
   let end = at
-  let before: Key | undefined
+  let before = -1
   do {
-    const key: Key = { from: end + 1, to: scanString(bytes, end + 1) }
-    if (key.to < 0 || bytes[key.to] !== COLON || !follows(bytes, key, before)) return -1
+    const key = end + 1
+    const keyEnd = scanString(bytes, key)
+    if (keyEnd < 0 || bytes[keyEnd] !== COLON || scanWord(bytes, key, PROTO) > 0) return -1
+    // RFC 8785 §3.2.3: keys ascend by UTF-16 code units; strictly, so none is repeated.
+    if (before >= 0 && !ascends(bytes, before, key)) return -1
     before = key
-    end = scanFree(bytes, key.to + 1, depth)
+    end = scanFree(bytes, keyEnd + 1, depth)
     if (end < 0) return -1
   } while (bytes[end] === COMMA)
   return bytes[end] === CLOSE_OBJECT ? end + 1 : -1
 }
 
-interface Key {
-  readonly from: number
-  readonly to: number
+// True if the string at `before` sorts below the one at `key`; both have been scanned. Plain ASCII is compared in place.
+function ascends(bytes: Uint8Array, before: number, key: number): boolean {
+  for (let index = 1; ; index += 1) {
+    const a = bytes[before + index] ?? 0
+    const b = bytes[key + index] ?? 0
+    if (a >= 0x80 || b >= 0x80 || a === BACKSLASH || b === BACKSLASH) break
+    if (a === QUOTE) return b !== QUOTE
+    if (a !== b) return b !== QUOTE && a < b
+  }
+  return keyText(bytes, before) < keyText(bytes, key)
 }
 
-// RFC 8785 §3.2.3: keys ascend by UTF-16 code units; strictly, so none is repeated.
-function follows(bytes: Uint8Array, key: Key, before: Key | undefined): boolean {
-  if (key.to - key.from === PROTO.length && scanWord(bytes, key.from, PROTO) > 0) return false
-  return before === undefined || keyText(bytes, before) < keyText(bytes, key)
-}
-
-function keyText(bytes: Uint8Array, key: Key): string {
-  const raw = Buffer.from(bytes.buffer, bytes.byteOffset + key.from, key.to - key.from).toString()
-  // scanString passed it, so it is a JSON string; most keys have nothing to unescape.
+function keyText(bytes: Uint8Array, at: number): string {
+  const raw = Buffer.from(bytes.buffer, bytes.byteOffset + at, scanString(bytes, at) - at).toString()
+  // It was scanned, so it is a JSON string; most keys have nothing to unescape.
   return raw.includes('\\') ? String(JSON.parse(raw)) : raw.slice(1, -1)
 }
 

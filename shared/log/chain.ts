@@ -4,18 +4,9 @@
 import { ZtError, isZtError } from '#shared/errors/error.ts'
 import type { ErrorCode } from '#shared/errors/codes.ts'
 import { binarySha256, HASH_BYTES, toBinary, type BinaryHash, type Hash } from './hash.ts'
-import {
-  BODY_AT,
-  ENTRY_AT,
-  isRecord,
-  LEAF_AT,
-  recordOf,
-  rowOf,
-  type RowRecord,
-  type StoredRow,
-} from './record.ts'
+import { BODY_AT, ENTRY_AT, isRecord, LEAF_AT, type RowRecord } from './record.ts'
 import { parseVkey } from './note.ts'
-import { GENESIS_PREV, parseRow, RowScan, type RowBody } from './row.ts'
+import { GENESIS_PREV, parseRow, quoted, RowScan } from './row.ts'
 import { timeOrder, type RowTime } from './time-order.ts'
 
 export interface ChainStart {
@@ -32,19 +23,27 @@ export interface KeyRow {
   readonly vkey: string
 }
 
+const NO_TEXT = quoted('')
+const GENESIS = quoted('log.genesis')
+const KEY_ROTATED = quoted('key.rotated')
+const CLOCK_STEPPED = quoted('clock.stepped')
 const NO_TIME: RowTime = { ts: -1, monoMs: -1, monoNs: -1, boot: '' }
 
 export class ChainVerifier {
   readonly keyRows: KeyRow[] = []
   readonly #origin: string
+  readonly #originText: Uint8Array
   readonly #scan = new RowScan()
   #next: number
   #head: BinaryHash
   #time: RowTime = NO_TIME
+  #bootText: Uint8Array = NO_TEXT
   #keyId = ''
+  #keyText: Uint8Array = NO_TEXT
 
   constructor(start: ChainStart) {
     this.#origin = start.origin
+    this.#originText = quoted(start.origin)
     this.#next = start.seq ?? 0
     this.#head = toBinary(start.prev ?? GENESIS_PREV)
   }
@@ -108,7 +107,7 @@ export class ChainVerifier {
   #checkBody(bytes: Buffer): void {
     if (!this.#scan.scan(bytes, BODY_AT)) this.#refuseBody(bytes.subarray(BODY_AT))
     if (this.#scan.seq !== this.#next) this.#fail('ZT-490-CHAIN', `it says that it is row ${this.#scan.seq}`)
-    if (this.#scan.log !== this.#origin) this.#fail('ZT-490-ROW', 'it is a row of another log')
+    if (!this.#scan.is('log', this.#originText)) this.#fail('ZT-490-ROW', 'it is a row of another log')
   }
 
   // The slow reader says what is wrong with bytes that the scan did not accept.
@@ -124,23 +123,39 @@ export class ChainVerifier {
 
   #checkTime(): void {
     const { ms, ns } = this.#scan.mono
-    const time: RowTime = { ts: this.#scan.ts, monoMs: ms, monoNs: ns, boot: this.#scan.boot }
+    const time: RowTime = { ts: this.#scan.ts, monoMs: ms, monoNs: ns, boot: this.#boot() }
     const order = timeOrder(this.#time, time)
     if (order === 'mono-went-back') this.#fail('ZT-490-TIME', 'the monotonic clock went back within one boot')
-    if (order === 'stepped' && this.#scan.type !== 'clock.stepped') {
+    if (order === 'stepped' && !this.#scan.is('type', CLOCK_STEPPED)) {
       this.#fail('ZT-490-TIME', 'the clock was stepped and no row says so')
     }
     this.#time = time
   }
 
+  // Rows of one boot follow each other: the text is made once.
+  #boot(): string {
+    if (this.#scan.is('boot', this.#bootText)) return this.#time.boot
+    const boot = this.#scan.text('boot')
+    this.#bootText = quoted(boot)
+    return boot
+  }
+
   #checkType(bytes: Buffer): void {
-    const { type, key } = this.#scan
-    if ((type === 'log.genesis') !== (this.#next === 0)) {
+    const genesis = this.#scan.is('type', GENESIS)
+    if (genesis !== (this.#next === 0))
       this.#fail('ZT-490-CHAIN', 'a log starts with its genesis, and has one')
-    }
-    if (this.#keyId === '') this.#keyId = key
-    if (key !== this.#keyId && key !== '') this.#fail('ZT-490-ROW', 'it names a key that is not in force')
-    if (type === 'log.genesis' || type === 'key.rotated') this.#checkKeyRow(bytes)
+    if (!this.#scan.is('key', this.#keyText)) this.#checkKey(this.#scan.text('key'))
+    if (genesis || this.#scan.is('type', KEY_ROTATED)) this.#checkKeyRow(bytes)
+  }
+
+  #checkKey(key: string): void {
+    if (this.#keyId === '') this.#inForce(key)
+    else if (key !== '') this.#fail('ZT-490-ROW', 'it names a key that is not in force')
+  }
+
+  #inForce(keyId: string): void {
+    this.#keyId = keyId
+    this.#keyText = quoted(keyId)
   }
 
   #checkKeyRow(bytes: Buffer): void {
@@ -152,7 +167,7 @@ export class ChainVerifier {
     if (this.#next === 0 && this.#keyId !== '' && this.#keyId !== keyId) {
       this.#fail('ZT-490-ROW', 'it names two keys')
     }
-    this.#keyId = keyId
+    this.#inForce(keyId)
     this.keyRows.push({ seq: this.#next, vkey })
   }
 
@@ -169,16 +184,4 @@ export class ChainVerifier {
   #fail(code: ErrorCode, what: string, cause?: unknown): never {
     throw new ZtError(code, `row ${this.#next}: ${what}`, { cause, details: { seq: this.#next } })
   }
-}
-
-/** Verifies rows from `start` on and returns their bodies' chain. Errors: those of ChainVerifier.push for the first bad row. */
-export function verifyRows(rows: Iterable<StoredRow>, start: ChainStart): ChainVerifier {
-  const chain = new ChainVerifier(start)
-  for (const row of rows) chain.push(recordOf(row))
-  return chain
-}
-
-/** The body of a row that a ChainVerifier has passed. ZT-422-SCHEMA if it has not. */
-export function bodyOf(record: RowRecord): RowBody {
-  return parseRow(rowOf(record).body)
 }

@@ -2,6 +2,7 @@
 // the RFC 8785 spelling; `check` walks a parsed value and says what is wrong. A property test holds them together.
 import type { JsonValue } from '#shared/encoding/json-value.ts'
 import { refuseField } from '#shared/encoding/shape.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { scanFree } from './canonical-scan.ts'
 
 export interface Rule {
@@ -60,13 +61,16 @@ export function text(chars: Uint8Array, limits: { readonly min?: number; readonl
 /** One of a few words. */
 export function oneOf(words: readonly string[]): Rule {
   const known = new Set(words)
-  const longest = Math.max(...words.map((word) => word.length))
+  const spelled = new Map(words.map((word) => [sumOf(word), Buffer.from(`"${word}"`)]))
+  if (spelled.size !== words.length)
+    throw new ZtError('ZT-500-INTERNAL', 'two words of the grammar have one sum')
   return {
     scan(bytes, at) {
-      if (bytes[at] !== QUOTE) return -1
-      let end = at + 1
-      while (bytes[end] !== QUOTE && end - at - 1 <= longest) end += 1
-      return known.has(ascii(bytes, at + 1, end)) && bytes[end] === QUOTE ? end + 1 : -1
+      let sum = 0
+      for (let end = at + 1; end < bytes.length && bytes[end] !== QUOTE; end += 1)
+        sum = addTo(sum, bytes[end] ?? 0)
+      const word = spelled.get(sum)
+      return word === undefined ? -1 : matchKey(bytes, at, word)
     },
     check(value, path) {
       if (typeof value !== 'string' || !known.has(value)) refuseField(path, 'is not one of the known words')
@@ -165,24 +169,28 @@ export function closed(fields: readonly Field[], starts?: Int32Array): Rule {
   checkSorted(fields)
   const steps = fields.map((field) => ({ ...field, key: Buffer.from(`"${field.name}":`) }))
   const known = new Map(fields.map((field) => [field.name, field]))
+  const lastRequired = fields.findLastIndex((field) => field.required === true)
   return {
     scan(bytes, at) {
       if (bytes[at] !== OPEN_OBJECT) return -1
-      let end = at + 1
+      starts?.fill(-1)
+      let next = at + 1
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]
         if (step === undefined) return -1
-        if (starts !== undefined) starts[index] = -1
-        const from = matchKey(bytes, { at: end, first: end === at + 1, key: step.key })
+        const from = matchKey(bytes, next, step.key)
         if (from < 0) {
           if (step.required === true) return -1
           continue
         }
         if (starts !== undefined) starts[index] = from
-        end = step.rule.scan(bytes, from)
+        const end = step.rule.scan(bytes, from)
         if (end < 0) return -1
+        if (bytes[end] !== COMMA) return index >= lastRequired && bytes[end] === CLOSE_OBJECT ? end + 1 : -1
+        next = end + 1
       }
-      return bytes[end] === CLOSE_OBJECT ? end + 1 : -1
+      // Out of fields without an end: fine only for an object that has none.
+      return next === at + 1 && bytes[next] === CLOSE_OBJECT ? next + 1 : -1
     },
     check(value, path) {
       if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -203,14 +211,8 @@ export function closed(fields: readonly Field[], starts?: Int32Array): Rule {
   }
 }
 
-// The offset behind `key` if it is what comes next, behind a comma unless it is the first; else -1.
-function matchKey(bytes: Uint8Array, place: { at: number; first: boolean; key: Uint8Array }): number {
-  let at = place.at
-  if (!place.first) {
-    if (bytes[at] !== COMMA) return -1
-    at += 1
-  }
-  const { key } = place
+// The offset behind `key` if that is what stands at `at`, else -1.
+function matchKey(bytes: Uint8Array, at: number, key: Uint8Array): number {
   for (let index = 0; index < key.length; index += 1) {
     if (bytes[at + index] !== key[index]) return -1
   }
@@ -230,8 +232,13 @@ function digitAt(bytes: Uint8Array, at: number): number {
   return code >= 0x30 && code <= 0x39 ? code - 0x30 : -1
 }
 
-function ascii(bytes: Uint8Array, from: number, to: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1')
+// A sum only picks the word to compare with.
+function sumOf(word: string): number {
+  return Buffer.from(word).reduce(addTo, 0)
+}
+
+function addTo(sum: number, byte: number): number {
+  return (Math.imul(sum, 31) + byte) | 0
 }
 
 function join(path: string, key: string): string {

@@ -159,32 +159,25 @@ export class RowScan {
     return { ms: this.#number(start + 1, split), ns: this.#number(split, 0) }
   }
 
-  get type(): string {
-    return this.#text(TYPE)
+  /** The text of a field, '' when the row has none. */
+  text(field: TextField): string {
+    const start = this.#start(TEXT_FIELDS[field])
+    if (start < 0) return ''
+    return asBuffer(this.#bytes).toString('latin1', start + 1, this.#bytes.indexOf(QUOTE, start + 1))
   }
 
-  get log(): string {
-    return this.#text(LOG)
-  }
-
-  /** '' when the row names none */
-  get boot(): string {
-    return this.#text(BOOT)
-  }
-
-  /** '' when the row names none */
-  get key(): string {
-    return this.#text(KEY)
+  /** True if the field is exactly `quoted`: the same as comparing text(), without making one. */
+  is(field: TextField, quoted: Uint8Array): boolean {
+    const start = this.#start(TEXT_FIELDS[field])
+    if (start < 0) return false
+    for (let index = 0; index < quoted.length; index += 1) {
+      if (this.#bytes[start + index] !== quoted[index]) return false
+    }
+    return true
   }
 
   #start(field: number): number {
     return this.#starts[field] ?? -1
-  }
-
-  #text(field: number): string {
-    const start = this.#start(field)
-    if (start < 0) return ''
-    return asBuffer(this.#bytes).toString('latin1', start + 1, this.#bytes.indexOf(QUOTE, start + 1))
   }
 
   // The digits from `at` up to `end`, or up to what is no digit.
@@ -200,15 +193,23 @@ export class RowScan {
 }
 
 const QUOTE = 0x22
-const [BOOT, KEY, LOG, MONO, SEQ, TS, TYPE] = [
-  fieldIndex('boot'),
-  fieldIndex('key'),
-  fieldIndex('log'),
-  fieldIndex('mono'),
-  fieldIndex('seq'),
-  fieldIndex('ts'),
-  fieldIndex('type'),
-]
+const MONO = fieldIndex('mono')
+const SEQ = fieldIndex('seq')
+const TS = fieldIndex('ts')
+
+type TextField = 'boot' | 'key' | 'log' | 'type'
+
+const TEXT_FIELDS: Readonly<Record<TextField, number>> = {
+  boot: fieldIndex('boot'),
+  key: fieldIndex('key'),
+  log: fieldIndex('log'),
+  type: fieldIndex('type'),
+}
+
+/** A text as it stands in a row. */
+export function quoted(value: string): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}
 
 /**
  * The exact bytes of a row. ZT-422-SCHEMA names the field that no row may have; ZT-413-SIZE above 65,503 bytes.

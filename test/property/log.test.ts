@@ -12,7 +12,7 @@ import { sha256, toBinary } from '#shared/log/hash.ts'
 import { proveConsistency, proveInclusion, verifyConsistency, verifyInclusion } from '#shared/log/merkle.ts'
 import { openNote, parseVkey, signNote } from '#shared/log/note.ts'
 import type { StoredRow } from '#shared/log/record.ts'
-import { encodeRow, parseRow, RowScan, type RowBody } from '#shared/log/row.ts'
+import { encodeRow, parseRow, quoted, RowScan, type RowBody } from '#shared/log/row.ts'
 import { ROW_OUTCOMES, ROW_TYPES } from '#shared/log/row-types.ts'
 import { decodeEntries, encodeEntries, parseTilePath, readHashesFrom, tilePath } from '#shared/log/tiles.ts'
 import { TreeEdge } from '#shared/log/tree-edge.ts'
@@ -132,9 +132,10 @@ describe('the quick scan of a row', () => {
       const row = parseRow(bytes)
       assert.ok(scan.scan(bytes, 0))
       assert.deepEqual(
-        [scan.seq, scan.ts, scan.type, scan.log, scan.boot, scan.key],
+        [scan.seq, scan.ts, ...(['type', 'log', 'boot', 'key'] as const).map((field) => scan.text(field))],
         [row.seq, row.ts ?? -1, row.type, row.log, row.boot ?? '', row.key ?? ''],
       )
+      assert.ok(scan.is('log', quoted(row.log)) && !scan.is('log', quoted(`${row.log}x`)))
       const nanoseconds = row.mono === undefined ? undefined : BigInt(row.mono)
       const { ms, ns } = scan.mono
       assert.equal(ms, nanoseconds === undefined ? -1 : Number(nanoseconds / 1_000_000n))

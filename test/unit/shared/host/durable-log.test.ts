@@ -116,7 +116,7 @@ describe('a durable log', () => {
 
   it('keeps its file from others', async (t) => {
     const { file } = await closedLog(t, 1)
-    for (const path of [file, `${file}.head`]) assert.equal(statSync(path).mode & 0o077, 0, path)
+    for (const path of [file, `${file}.head`, `${file}.lock`]) assert.equal(statSync(path).mode & 0o077, 0, path)
   })
 
   it('keeps a head for every thousand rows or so, and drops the rest', async (t) => {
