@@ -83,9 +83,9 @@ async function showDenial(mesh: Mesh): Promise<void> {
 
 interface Report {
   readonly items: readonly {
-    readonly name: string
+    readonly log: string
     readonly rows: number
-    readonly anchors?: { readonly size: number }
+    readonly anchored: { readonly size: number } | null
   }[]
 }
 
@@ -93,13 +93,14 @@ interface Report {
 async function awaitAnchor(mesh: Mesh): Promise<void> {
   const verify = async (): Promise<Report> =>
     JSON.parse((await mesh.ztctl(['audit', 'verify', '-o', 'json'])).stdout) as Report
-  const rows = new Map((await verify()).items.map((item) => [item.name, item.rows]))
+  const rows = new Map((await verify()).items.map((item) => [item.log, item.rows]))
   await until('the next anchors', async () => {
     const { items } = await verify()
+    // The rows of the verification itself come after what it verified.
     const late = items.filter(
-      ({ name, anchors }) => anchors !== undefined && anchors.size < (rows.get(name) ?? 0) - 2,
+      ({ log, anchored }) => anchored !== null && anchored.size < (rows.get(log) ?? 0),
     )
-    return late.length === 0 ? undefined : `${late.map(({ name }) => name).join(', ')} not anchored`
+    return late.length === 0 ? undefined : `${late.map(({ log }) => log).join(', ')} not anchored`
   })
 }
 

@@ -18,12 +18,14 @@ export function sourceFiles(area: string): SourceFile[] {
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }))
 }
 
-const SPECIFIER = /\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g
+// A statement begins its line; `import(` may stand anywhere.
+const SPECIFIER =
+  /^\s*(?:import|export)\b[^'"]*?\bfrom\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
 
 /** What a file imports: a path from the root for our own files, the bare specifier otherwise. */
 export function importsOf(file: SourceFile): string[] {
   return [...file.text.matchAll(SPECIFIER)].map((match) => {
-    const specifier = match[1] ?? match[2] ?? ''
+    const specifier = match[1] ?? match[2] ?? match[3] ?? ''
     if (specifier.startsWith('#')) return specifier.slice(1)
     if (specifier.startsWith('.')) return posix.join(posix.dirname(file.path), specifier)
     return specifier
