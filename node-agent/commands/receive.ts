@@ -167,13 +167,8 @@ export class Receiver {
     if (!isZtError(error))
       logger.error('a check could not run, so its message is refused', { check: trail.check, error })
     const { envelope } = trail
-    await rejections.record({
-      type: 'cmd.rejected',
-      out: 'deny',
-      code,
-      ...trail.row(),
-      obj: { check: trail.check },
-    })
+    const obj = { check: trail.check, ...findingOf(error) }
+    await rejections.record({ type: 'cmd.rejected', out: 'deny', code, ...trail.row(), obj })
     // Nobody gets an answer before we know who it is, and that the answer goes to them.
     if (envelope === undefined) return
     this.#answer(arrival, envelope, {
@@ -199,4 +194,18 @@ export class Receiver {
 function evidence(accepted: RowReceipt, newest: RowReceipt): Pick<Outcome, 'row' | 'checkpoint'> {
   const { log, seq, hash } = accepted
   return { row: { log, seq, hash }, checkpoint: newest.checkpoint }
+}
+
+const FINDINGS = ['reason', 'field', 'fact', 'local'] as const
+
+/** Which rule of a check it was: names out of our own code, never words of the message. */
+function findingOf(error: unknown): Record<string, string> {
+  if (!isZtError(error)) return {}
+  const { details } = error
+  return Object.fromEntries(
+    FINDINGS.flatMap((name) => {
+      const value = details[name]
+      return typeof value === 'string' && value.length <= 64 ? [[name, value]] : []
+    }),
+  )
 }

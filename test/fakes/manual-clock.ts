@@ -8,6 +8,7 @@ interface Pending {
 
 export class ManualClock implements Clock {
   #nowMs: number
+  #steppedMs = 0
   #pending: Pending[] = []
 
   constructor(nowMs: number = Date.UTC(2026, 10, 22)) {
@@ -15,7 +16,7 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
-    return this.#nowMs
+    return this.#nowMs + this.#steppedMs
   }
 
   monotonicNs(): bigint {
@@ -30,6 +31,11 @@ export class ManualClock implements Clock {
         this.#pending = this.#pending.filter((other) => other !== entry)
       },
     }
+  }
+
+  /** Sets the time of day by `ms`, as a person or NTP does: no time passes, so no timer falls due. */
+  step(ms: number): void {
+    this.#steppedMs += ms
   }
 
   /** Moves time by `ms` milliseconds and runs every timer that falls due on the way. */
