@@ -18,6 +18,9 @@ export interface Io {
   readonly stderr: TextSink
   /** Asks on the terminal; undefined when there is none to ask on. */
   readonly ask?: (question: string) => Promise<string>
-  /** Calls back for every signal that the user sends to ztctl itself; returns what undoes it. */
+  /**
+   * Calls back for every signal that is sent to ztctl itself, and with SIGPIPE when nobody reads stdout any more;
+   * returns what undoes it. Where nobody listens a signal ends ztctl.
+   */
   onSignal(handler: (signal: NodeJS.Signals) => void): () => void
 }

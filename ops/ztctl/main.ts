@@ -16,11 +16,21 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+const readers = new Set<(signal: NodeJS.Signals) => void>()
+
 function onSignal(handler: (signal: NodeJS.Signals) => void): () => void {
   for (const signal of SIGNALS) process.on(signal, handler)
+  readers.add(handler)
   return () => {
     for (const signal of SIGNALS) process.off(signal, handler)
+    readers.delete(handler)
   }
+}
+
+// A reader that has gone (`ztctl … | head`) is no error of ours: end as SIGPIPE would have ended us, in silence.
+function onBrokenPipe(): void {
+  if (readers.size === 0) process.exit(SIGPIPE_STATUS)
+  for (const handler of readers) handler('SIGPIPE')
 }
 
 const io: Io = {
@@ -32,9 +42,13 @@ const io: Io = {
   onSignal,
 }
 
-// A reader that has gone (`ztctl … | head`) is no error of ours: end as SIGPIPE would have ended us, in silence.
+let broken = false
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', () => process.exit(SIGPIPE_STATUS))
+  stream.on('error', () => {
+    // Every write that was under way fails: the reader has gone once.
+    if (!broken) onBrokenPipe()
+    broken = true
+  })
 }
 
 // Waiting for time alone must not look like having nothing to do: timers of the clock do not keep a process alive.

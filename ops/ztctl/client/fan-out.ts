@@ -1,6 +1,5 @@
 // One question to several nodes at once. No node is silently left out: one that does not answer is in the result.
 import { isZtError, type ZtError } from '#shared/errors/error.ts'
-import { ERROR_TABLE } from '#shared/errors/codes.ts'
 import { isName } from '#shared/identity/names.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
@@ -13,6 +12,7 @@ export type NodeAnswer<T> =
   | { readonly node: string; readonly ok: false; readonly error: ZtError }
 
 const AT_ONCE = 16
+const PARTIAL = 8
 
 /** The nodes of -n, else all that have joined. Errors: ZT-400-USAGE, and those of Mesh.hub(). */
 export async function chosenNodes(call: Invocation, mesh: Mesh): Promise<readonly string[]> {
@@ -76,11 +76,15 @@ export function failuresOf(answers: readonly NodeAnswer<unknown>[]): readonly Re
   )
 }
 
-/** Says which nodes failed, and gives the exit status: 0, the one node's own, or 8 when there were several. */
+/** Where one thing was asked for, its failure is that of the verb. Throws that failure. */
+export function requireSome(answers: readonly NodeAnswer<unknown>[]): void {
+  const [only, second] = answers
+  if (only !== undefined && second === undefined && !only.ok) throw only.error
+}
+
+/** Says what failed, and gives the exit status: 0, or 8 when some of several failed. */
 export function concludeFanOut(answers: readonly NodeAnswer<unknown>[], io: Io): number {
   const failed = answers.flatMap((answer) => (answer.ok ? [] : [answer]))
   for (const { node, error } of failed) remark(`${node}: ${error.message} (${error.code})`, io)
-  const [first] = failed
-  if (first === undefined) return 0
-  return answers.length === 1 ? ERROR_TABLE[first.error.code].exit : 8
+  return failed.length === 0 ? 0 : PARTIAL
 }

@@ -74,13 +74,16 @@ async function attend(
   const stop = new AbortController()
   const interrupts = new Interrupts()
   let letGo: NodeJS.Signals | undefined
+  const release = (signal: NodeJS.Signals): void => {
+    letGo ??= signal
+    stop.abort()
+  }
   const unlisten = io.onSignal((signal) => {
-    const action =
-      signal === 'SIGINT' ? interrupts.next(io.clock.now()) : signal === 'SIGTERM' ? 'terminate' : 'detach'
-    if (action === 'detach') {
-      letGo = signal
-      stop.abort()
-    } else void forward(attachment, action)
+    const action = signal === 'SIGINT' ? interrupts.next(io.clock.now()) : ACTIONS.get(signal)
+    if (action === undefined || action === 'detach') release(signal)
+    // Nobody reads what it writes: as in any pipeline, that is its end.
+    else if (signal === 'SIGPIPE') void forward(attachment, action).finally(() => release(signal))
+    else void forward(attachment, action)
   })
   try {
     const sink = pipeSink(io)
@@ -92,22 +95,30 @@ async function attend(
   }
 }
 
-const SENT: Readonly<Record<'interrupt' | 'terminate' | 'kill', { signal: KillSignal; grace_ms?: number }>> =
-  {
-    interrupt: { signal: 'INT' },
-    terminate: { signal: 'TERM' },
-    kill: { signal: 'KILL', grace_ms: 0 },
-  }
+type Forwarded = 'interrupt' | 'terminate' | 'end' | 'kill'
 
-async function forward({ mesh, target, io }: Attachment, action: keyof typeof SENT): Promise<void> {
+const SENT: Readonly<Record<Forwarded, { signal: KillSignal; grace_ms?: number }>> = {
+  interrupt: { signal: 'INT' },
+  terminate: { signal: 'TERM' },
+  end: { signal: 'TERM', grace_ms: 1_000 },
+  kill: { signal: 'KILL', grace_ms: 0 },
+}
+
+const ACTIONS: ReadonlyMap<NodeJS.Signals, Forwarded> = new Map([
+  ['SIGTERM', 'terminate'],
+  ['SIGPIPE', 'end'],
+])
+
+async function forward({ mesh, target, io }: Attachment, action: Forwarded): Promise<void> {
   try {
     await mesh.current.command({ v: 1, op: 'process.kill', ...target, ...SENT[action] })
   } catch (error) {
     if (!isZtError(error)) throw error
     const name = `${nodeName(target.node)}/${target.proc}`
-    remark(
-      `the signal did not reach ${name}: ${error.message} (${error.code}); ^C twice more lets go of it`,
-      io,
-    )
+    if (action !== 'end')
+      remark(
+        `the signal did not reach ${name}: ${error.message} (${error.code}); ^C twice more lets go of it`,
+        io,
+      )
   }
 }

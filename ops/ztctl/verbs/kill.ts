@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { KILL_SIGNALS, type KillSignal } from '#shared/protocol/command.ts'
 import type { KillResult } from '#shared/protocol/results.ts'
 import { exitText } from '../client/exit-code.ts'
-import { askNodes, concludeFanOut, failuresOf } from '../client/fan-out.ts'
+import { askNodes, concludeFanOut, failuresOf, requireSome } from '../client/fan-out.ts'
 import { findProcess } from '../client/find-process.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import type { Mesh } from '../client/mesh.ts'
@@ -29,6 +29,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
   const answers = await withMesh({ call, io }, ({ current }) =>
     askNodes(call.operands, (text) => kill({ text, order }, call, current)),
   )
+  requireSome(answers)
   const items = answers.flatMap((answer) => (answer.ok ? [answer.value] : []))
   printListing<Killed>(
     {

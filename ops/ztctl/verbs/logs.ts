@@ -1,4 +1,5 @@
 // ztctl logs: what a process wrote, from the beginning or the last lines, and with -f what it writes until it ends.
+import { constants } from 'node:os'
 import { exitCodeOf } from '../client/exit-code.ts'
 import { findProcess } from '../client/find-process.ts'
 import { Follower, type OutputSink, type StreamName } from '../client/follower.ts'
@@ -18,7 +19,11 @@ async function printLogs(mesh: LiveMesh, call: Invocation, io: Io): Promise<numb
   const target = { node: mesh.current.nodeId(node), proc: entry.proc, started: entry.started }
   const stop = new AbortController()
   // ^C ends the printing; the process is not touched.
-  const unlisten = io.onSignal(() => stop.abort())
+  let status = INTERRUPTED
+  const unlisten = io.onSignal((signal) => {
+    status = 128 + constants.signals[signal]
+    stop.abort()
+  })
   const follow = call.flags.has('follow')
   const sink = sinkOf(call, io)
   try {
@@ -30,7 +35,7 @@ async function printLogs(mesh: LiveMesh, call: Invocation, io: Io): Promise<numb
       follow,
       stop: stop.signal,
     }).run()
-    if (ending.kind === 'stopped') return INTERRUPTED
+    if (ending.kind === 'stopped') return status
     // A process that had ended may say so before the end of its replay.
     if (ending.kind === 'exit') await sink.replayed()
     return ending.kind === 'exit' && follow ? exitCodeOf(ending.status) : 0

@@ -1,7 +1,7 @@
 // ztctl ps: processes of all nodes, or of those that -n names. A node that does not answer is named, never left out.
 import type { ProcEntry } from '#shared/protocol/results.ts'
 import { exitText } from '../client/exit-code.ts'
-import { askNodes, chosenNodes, concludeFanOut, failuresOf } from '../client/fan-out.ts'
+import { askNodes, chosenNodes, concludeFanOut, failuresOf, requireSome } from '../client/fan-out.ts'
 import { listProcesses } from '../client/find-process.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import { rememberNames } from '../completion/names.ts'
@@ -19,6 +19,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
   const answers = await withMesh({ call, io }, async ({ current }) =>
     askNodes(await chosenNodes(call, current), (node) => listProcesses(current, node, call.flags.has('all'))),
   )
+  requireSome(answers)
   const items = answers.flatMap((answer) =>
     answer.ok ? answer.value.map((entry) => ({ node: answer.node, entry })) : [],
   )

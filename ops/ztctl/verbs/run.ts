@@ -23,7 +23,9 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
 /** The exit status of a process that was followed to its end, or let go of. */
 export function conclude({ node, receipt, ending, signal }: Attached, io: Io): number {
   if (ending.kind === 'exit') return exitCodeOf(ending.status)
+  const status = 128 + constants.signals[signal ?? 'SIGINT']
+  if (signal === 'SIGPIPE') return status
   const name = `${node}/${receipt.result.proc}`
   remark(`let go of ${name}, which goes on; attach again with: ztctl logs -f ${name}`, io)
-  return 128 + constants.signals[signal ?? 'SIGINT']
+  return status
 }
