@@ -62,26 +62,38 @@ export interface KeeperClient {
 }
 
 const RETRY_MS = 5
+const RESTART_MS = 100
 const DEFAULT_TIMEOUT_MS = 10_000
 
 /** Errors: ZT-503-SANDBOX if no keeper answers in time, or one of another version does. */
 export async function connectKeeper(options: ConnectOptions): Promise<KeeperClient> {
-  const path = keeperSocket(options.stateDir)
-  const first = await tryConnect(path)
-  if (first !== undefined) return greet(first, options)
-  const keeper = startKeeper(options)
+  const { clock, timeoutMs = DEFAULT_TIMEOUT_MS } = options
+  const until = clock.now() + timeoutMs
+  let keeper: ChildProcess | undefined
   try {
-    const until = options.clock.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-    while (options.clock.now() < until) {
-      await sleep(options.clock, RETRY_MS)
-      const socket = await tryConnect(path)
-      if (socket !== undefined) return await greet(socket, options)
+    while (clock.now() < until) {
+      const client = await attempt(options)
+      if (client !== undefined) return client
+      // One that has ended found the lock taken, by a keeper that is about to listen or about to be gone.
+      if (keeper !== undefined && hasExited(keeper)) await sleep(clock, RESTART_MS)
+      if (keeper === undefined || hasExited(keeper)) keeper = startKeeper(options)
+      await sleep(clock, RETRY_MS)
     }
   } finally {
     // Not before: until it listens, it may be all that this process waits for.
-    keeper.unref()
+    keeper?.unref()
   }
   throw new ZtError('ZT-503-SANDBOX', 'the keeper does not start: see keeper/keeper.log in the state folder')
+}
+
+function hasExited(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** undefined: nobody is there, or he went before he said who he is. */
+async function attempt(options: ConnectOptions): Promise<KeeperClient | undefined> {
+  const socket = await tryConnect(keeperSocket(options.stateDir))
+  return socket === undefined ? undefined : greet(socket, options)
 }
 
 /** undefined: nobody listens there. */
@@ -119,16 +131,17 @@ function startKeeper({ stateDir, command: [program, ...args] }: ConnectOptions):
 function greet(
   socket: Socket,
   { clock, timeoutMs = DEFAULT_TIMEOUT_MS }: ConnectOptions,
-): Promise<KeeperClient> {
+): Promise<KeeperClient | undefined> {
   return new Promise((resolve, reject) => {
     const refuse = (message: string): void => {
-      socket.destroy()
       reject(new ZtError('ZT-503-SANDBOX', message))
+      socket.destroy()
     }
     const timer = clock.after(timeoutMs, () => refuse('the keeper does not answer'))
     const client: Client = new Client(socket, (hello) => {
       timer.cancel()
-      if (hello?.v === KEEPER_PROTOCOL) resolve(client)
+      if (hello === undefined) resolve(undefined)
+      else if (hello.v === KEEPER_PROTOCOL) resolve(client)
       else refuse('the keeper is of another version: it goes when its processes have ended')
     })
   })

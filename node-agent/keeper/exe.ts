@@ -27,6 +27,17 @@ const O_PATH = 0o10000000
 const CHUNK_BYTES = 1024 * 1024
 // linux/binfmts.h: BINPRM_BUF_SIZE, how much of a script's first line the kernel looks at.
 const FIRST_LINE_BYTES = 256
+// elf(5)
+const ELF_MAGIC = Buffer.from('\x7fELF', 'latin1')
+const ELF_HEADER_BYTES = 64
+const ELF_SEGMENT_BYTES = 56
+const ELF_CLASS_64 = 2
+const ELF_EXECUTABLE = 2
+const ELF_SHARED = 3
+const ELF_MACHINE: ReadonlyMap<string, number> = new Map([
+  ['x64', 62],
+  ['arm64', 183],
+])
 // A file that changed this shortly ago may change again without a new time stamp.
 const SETTLED_MS = 2000
 const MAX_CACHED = 4096
@@ -219,12 +230,30 @@ async function hashFile(fd: number): Promise<string> {
   }
 }
 
+/** As binfmt_elf.c checks it: 64-bit, executable or position-independent, of this architecture, with segments. */
+function isProgramHeader(header: Buffer): boolean {
+  if (header.length < ELF_HEADER_BYTES) return false
+  const type = header.readUInt16LE(16)
+  const segments = header.readUInt16LE(56)
+  return (
+    header.readUInt8(4) === ELF_CLASS_64 &&
+    (type === ELF_EXECUTABLE || type === ELF_SHARED) &&
+    header.readUInt16LE(18) === ELF_MACHINE.get(process.arch) &&
+    header.readUInt16LE(54) === ELF_SEGMENT_BYTES &&
+    segments > 0
+  )
+}
+
 /** The program that runs a script, or undefined for a program of its own. */
 async function interpreterOf(fd: number): Promise<string | undefined> {
   const buffer = Buffer.alloc(FIRST_LINE_BYTES)
   const { bytesRead } = await readAt(fd, buffer, 0, FIRST_LINE_BYTES, 0)
   const start = buffer.subarray(0, bytesRead)
-  if (start.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'))) return undefined
+  if (start.subarray(0, 4).equals(ELF_MAGIC)) {
+    // What the kernel refuses as no program, execvp(3) would hand to the shell, which is not what was named.
+    if (isProgramHeader(start)) return undefined
+    throw new ZtError('ZT-403-EXE', 'the program is not one for this machine')
+  }
   // execvp(3) hands what is neither to the shell.
   if (!start.subarray(0, 2).equals(Buffer.from('#!'))) return '/bin/sh'
   const line = start.subarray(2).toString('utf8').split('\n', 1)[0] ?? ''

@@ -121,9 +121,7 @@ export class Keeper {
       prepared.exe.close()
       throw cause
     }
-    const started = await supervised.started
-    this.#options.onEvent({ event: 'started', proc, ...started })
-    return started
+    return supervised.started
   }
 
   list(all: boolean): readonly ProcRecord[] {
@@ -274,6 +272,7 @@ export class Keeper {
       stateDir,
       limits: output,
       clock,
+      onStarted: (started) => onEvent({ event: 'started', proc, ...started }),
       onOutput: (stream, size) => onEvent({ event: 'output', proc, stream, size }),
       onFault,
     })

@@ -40,6 +40,8 @@ export interface SupervisedOptions {
   readonly limits: OutputLimits
   readonly wallMs: number | undefined
   readonly clock: Clock
+  /** told before any output, and before the end */
+  readonly onStarted: (started: Started) => void
   readonly onOutput: (stream: Stream, size: number) => void
   /** something that does not stop the process, and that an operator should know */
   readonly onFault: (what: string, cause: unknown) => void
@@ -72,6 +74,7 @@ export class Supervised {
   #tree: Tree | undefined
   #exitCode: number | undefined
   #executed = false
+  #told = false
   #reason: string | undefined
 
   constructor(options: SupervisedOptions) {
@@ -123,9 +126,11 @@ export class Supervised {
   }
 
   #drain(stream: Stream): { writer: OutputWriter; drain: Drain } {
-    const { stateDir, record, limits, clock, pipes, onOutput } = this.#options
+    const { stateDir, record, limits, clock, pipes } = this.#options
     const writer = new OutputWriter(procDir(stateDir, record.proc), stream, limits)
-    const onSize = (size: number): void => onOutput(stream, size)
+    const onSize = (size: number): void => {
+      if (this.#told) this.#options.onOutput(stream, size)
+    }
     return { writer, drain: startDrain({ readFd: pipes[stream].readFd, writer, clock, onSize }) }
   }
 
@@ -228,7 +233,7 @@ export class Supervised {
     const bound = files.every((file) => isSameFile(`/proc/${tree.pid}/root${file.path}`, file))
     // In this order: of a sandbox that ended while we looked, nothing can be said.
     if (bound || !isComplete(tree.pid)) {
-      this.#startedNow.resolve({ pid: tree.pid, started: tree.started })
+      this.#tellStarted({ pid: tree.pid, started: tree.started })
       return
     }
     this.#reason = 'the program was replaced while it started'
@@ -241,6 +246,19 @@ export class Supervised {
     const gone = this.#tree?.gone(this.#options.clock)
     await Promise.race([gone, this.#drained])
     if (this.#tree?.ended === false) await gone
+  }
+
+  /** A program can write before anybody has seen it run, so what it wrote until now is told with it. */
+  #tellStarted(started: Started): void {
+    this.#startedNow.resolve(started)
+    if (this.#told) return
+    this.#told = true
+    const { onStarted, onOutput } = this.#options
+    onStarted(started)
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const { size } = this.#drains[stream].writer
+      if (size > 0) onOutput(stream, size)
+    }
   }
 
   /** What was written before the end is in the pipes still; a descriptor that was passed out of the tree is not waited for. */
@@ -275,7 +293,7 @@ export class Supervised {
 
   #settleStart(executed: boolean): void {
     const { pid, started, reason = 'the sandbox could not be set up' } = this.#record
-    if (executed && pid !== undefined && started !== undefined) this.#startedNow.resolve({ pid, started })
+    if (executed && pid !== undefined && started !== undefined) this.#tellStarted({ pid, started })
     // bwrap(1): "execvp" is its last step; until then the program itself is not to blame.
     const code = reason.startsWith('bwrap: execvp') ? 'ZT-403-EXE' : 'ZT-500-SPAWN'
     this.#startedNow.reject(new ZtError(code, 'the program did not start', { details: { reason } }))

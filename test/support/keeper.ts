@@ -1,7 +1,7 @@
 // A real keeper around real sandboxes, in folders of its own, for tests that need both.
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getegid, geteuid } from 'node:process'
@@ -49,10 +49,22 @@ export function randomProc(): ProcId {
 }
 
 /** A folder that the user of workloads may enter. */
-export async function openDir(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'ztmesh-'))
+export async function openDir(parent: string = tmpdir()): Promise<string> {
+  const dir = await mkdtemp(join(parent, 'ztmesh-'))
   await chmod(dir, 0o711)
   return dir
+}
+
+/** Where a folder would show in a sandbox unless it is masked: /tmp does not. */
+export const VISIBLE_PARENT: string = geteuid?.() === 0 ? '/var/lib' : ROOT
+
+export interface FixtureOptions {
+  /** the keeper's own arguments */
+  readonly args?: readonly string[]
+  /** where the folder is made */
+  readonly parent?: string
+  /** who the keeper runs as, if we are root; workloads run as the same */
+  readonly as?: RunAs
 }
 
 export class KeeperFixture {
@@ -62,19 +74,25 @@ export class KeeperFixture {
   readonly events: KeeperEvent[] = []
   #keeper: KeeperClient
 
-  private constructor(dir: string, keeper: KeeperClient) {
+  readonly #options: FixtureOptions
+
+  private constructor(dir: string, keeper: KeeperClient, options: FixtureOptions) {
     this.dir = dir
     this.stateDir = join(dir, 'state')
     this.workspaceRoot = join(dir, 'workspaces')
+    this.#options = options
     this.#keeper = keeper
     this.#listen()
   }
 
-  /** `args` are the keeper's own. To be ended by `end`. */
-  static async create(args: readonly string[] = []): Promise<KeeperFixture> {
-    const dir = await openDir()
-    await mkdir(join(dir, 'state'), { mode: 0o700 })
-    return new KeeperFixture(dir, await connect(join(dir, 'state'), args))
+  /** To be ended by `end`. */
+  static async create(options: FixtureOptions = {}): Promise<KeeperFixture> {
+    const dir = await openDir(options.parent)
+    for (const name of ['state', 'state/keeper', 'workspaces']) {
+      await mkdir(join(dir, name), { mode: name === 'workspaces' ? 0o711 : 0o700 })
+      if (options.as !== undefined) await chown(join(dir, name), options.as.uid, options.as.gid)
+    }
+    return new KeeperFixture(dir, await connect(join(dir, 'state'), options), options)
   }
 
   get keeper(): KeeperClient {
@@ -82,9 +100,9 @@ export class KeeperFixture {
   }
 
   /** As an agent that was restarted does: a new connection, to the same keeper or to a new one. */
-  async reconnect(args: readonly string[] = []): Promise<void> {
+  async reconnect(): Promise<void> {
     this.#keeper.close()
-    this.#keeper = await connect(this.stateDir, args)
+    this.#keeper = await connect(this.stateDir, this.#options)
     this.#listen()
   }
 
@@ -153,7 +171,7 @@ export class KeeperFixture {
   }
 
   async end(): Promise<void> {
-    const keeper = await connect(this.stateDir, [])
+    const keeper = await connect(this.stateDir, this.#options)
     await keeper.shutdown()
     this.#keeper.close()
     await rm(this.dir, { recursive: true, force: true })
@@ -164,9 +182,13 @@ export class KeeperFixture {
   }
 }
 
-function connect(stateDir: string, args: readonly string[]): Promise<KeeperClient> {
-  const command: readonly [string, ...string[]] = [...KEEPER_COMMAND, ...args]
-  return connectKeeper({ stateDir, command, clock: systemClock })
+function connect(stateDir: string, { args = [], as }: FixtureOptions): Promise<KeeperClient> {
+  const plain: readonly [string, ...string[]] = [...KEEPER_COMMAND, ...args]
+  const command: readonly [string, ...string[]] =
+    as === undefined
+      ? plain
+      : ['setpriv', `--reuid=${as.uid}`, `--regid=${as.gid}`, '--clear-groups', '--', ...plain]
+  return connectKeeper({ stateDir, command, clock: systemClock, timeoutMs: 30_000 })
 }
 
 /** What `check` finds, once it finds something; fails after ten seconds. */

@@ -139,6 +139,32 @@ describe('a program', () => {
   })
 })
 
+describe('a file that begins like a program', () => {
+  const real = readFileSync('/usr/bin/env')
+  const patched = (at: number, value: number): Buffer => {
+    const copy = Buffer.from(real)
+    copy.writeUInt16LE(value, at)
+    return copy
+  }
+  const broken: Record<string, Buffer | string> = {
+    'has nothing more': '\x7fELF',
+    'goes on as text': `\x7fELF${' echo handed to the shell'.repeat(10)}`,
+    'is of 32 bits': patched(4, 0x0101),
+    'is an object file': patched(16, 1),
+    'is for another machine': patched(18, 8),
+    'has no segments': patched(56, 0),
+    'has segments of another size': patched(54, 57),
+  }
+  for (const [what, bytes] of Object.entries(broken)) {
+    it(`and ${what} is refused, not handed to the shell`, async (t) => {
+      const fixture = await Fixture.create(t)
+      const path = await fixture.file('broken', '')
+      await writeFile(path, bytes)
+      await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-403-EXE' })
+    })
+  }
+})
+
 describe('a held program', () => {
   it('stays the file that was hashed when its name is given to another', async (t) => {
     const fixture = await Fixture.create(t)
