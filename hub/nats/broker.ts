@@ -17,7 +17,8 @@ import {
   type NatsAuthority,
   type UserRequest,
 } from './authority.ts'
-import { reachable, startNatsServer, type NatsServer, type ServerCertificate } from './server.ts'
+import type { ServerCertificate } from './probe.ts'
+import { reachable, startNatsServer, type NatsServer } from './server.ts'
 import type { SealedStore } from './state.ts'
 
 export interface BrokerOptions {

@@ -1,7 +1,14 @@
 // Asks a TLS endpoint which certificate it serves: says whether our nats-server listens, and with which certificate.
+import type { KeyObject } from 'node:crypto'
 import { connect } from 'node:tls'
 import { certificatesToPem } from '#shared/x509/pem.ts'
-import type { ServerCertificate } from './server.ts'
+
+/** An SVID `/nats/<id>` of the infra CA. An Identity is one. */
+export interface ServerCertificate {
+  /** DER: leaf, intermediate */
+  readonly chain: readonly Uint8Array[]
+  readonly key: KeyObject
+}
 
 const TIMEOUT_MS = 1_000
 

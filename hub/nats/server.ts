@@ -1,7 +1,6 @@
 // Runs one nats-server for as long as the hub wants it: writes its configuration, starts it, starts it again when it
 // dies, and ends it. Trusts the operating system for its child's exit, and the authority for what the accounts are.
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { KeyObject } from 'node:crypto'
 import { access, chmod, mkdir, rm } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { ZtError } from '#shared/errors/error.ts'
@@ -11,15 +10,8 @@ import { certificatesToPem } from '#shared/x509/pem.ts'
 import type { ServerAccounts } from './authority.ts'
 import { replacePrivateFile } from './files.ts'
 import { endOrphan } from './orphan.ts'
-import { serves } from './probe.ts'
+import { serves, type ServerCertificate } from './probe.ts'
 import { renderServerConfig, type ServerFiles } from './server-config.ts'
-
-/** An SVID `/nats/<id>` of the infra CA. An Identity is one. */
-export interface ServerCertificate {
-  /** DER: leaf, intermediate */
-  readonly chain: readonly Uint8Array[]
-  readonly key: KeyObject
-}
 
 export interface NatsServerOptions {
   /** path of the program */
