@@ -1,0 +1,66 @@
+// Which processes of this machine belong to a mesh, by the kernel's own table, so that a test can say that none is left.
+import { readFileSync, readdirSync } from 'node:fs'
+import { commandLine, processesOf } from '#ops/demo/programs.ts'
+
+/** A process for as long as it is that one: its number may be given to another. */
+export interface Incarnation {
+  readonly pid: number
+  readonly startTicks: string
+  readonly commandLine: string
+}
+
+interface Status {
+  readonly parent: number
+  readonly startTicks: string
+  readonly state: string
+}
+
+/** Fields of /proc/PID/stat; undefined when the process has ended. */
+function statusOf(pid: number): Status | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The second field is the name in parentheses, and may itself hold spaces and parentheses.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0] ?? '', parent: Number(fields[1]), startTicks: fields[19] ?? '' }
+  } catch {
+    return undefined
+  }
+}
+
+const pids = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+
+/** Every process that names a file below `dir`, and whatever these have started. */
+export function familyOf(dir: string): Incarnation[] {
+  const parents = new Map(pids().map((pid) => [pid, statusOf(pid)?.parent ?? 0]))
+  const family = new Set(processesOf(dir))
+  for (let before = -1; before !== family.size;) {
+    before = family.size
+    for (const [pid, parent] of parents) if (family.has(parent)) family.add(pid)
+  }
+  return [...family].flatMap((pid) => {
+    const status = statusOf(pid)
+    return status === undefined ? [] : [{ pid, startTicks: status.startTicks, commandLine: commandLine(pid) }]
+  })
+}
+
+/** True while that very process runs: one that has ended and waits for its parent does not. */
+export function isAlive({ pid, startTicks }: Incarnation): boolean {
+  const status = statusOf(pid)
+  return status !== undefined && status.startTicks === startTicks && status.state !== 'Z'
+}
+
+/** Processes that have this word as an argument, wherever they run. */
+export function processesNaming(word: string): number[] {
+  return pids().filter((pid) => pid !== process.pid && argumentsOf(pid).includes(word))
+}
+
+function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  } catch {
+    return []
+  }
+}
