@@ -3,20 +3,25 @@
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { DurableLog } from '#shared/host/durable-log.ts'
+import { ENTRY_AT } from '#shared/log/record.ts'
+import { encodeEntries } from '#shared/log/tiles.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { requireAllowed, type Policy } from '../authority/policy.ts'
 import { actorOf } from './rows.ts'
 
 const NOTE_EVERY_MS = 60_000
+const MAX_ENTRIES = 256
+// Encoded three times over (in JSON, signed, sealed) it stays below what a receipt may hold.
+const MAX_ENTRIES_BYTES = 256 * 1024
 
 export class LogReader {
-  readonly #log: Pick<DurableLog, 'append' | 'checkpoint' | 'tile'>
+  readonly #log: Pick<DurableLog, 'append' | 'checkpoint' | 'records' | 'tile'>
   readonly #policy: Policy
   readonly #clock: Clock
   readonly #noted = new Map<string, number>()
 
   constructor(parts: {
-    readonly log: Pick<DurableLog, 'append' | 'checkpoint' | 'tile'>
+    readonly log: Pick<DurableLog, 'append' | 'checkpoint' | 'records' | 'tile'>
     readonly policy: Policy
     readonly clock: Clock
   }) {
@@ -37,6 +42,24 @@ export class LogReader {
     const tile = this.#log.tile(path)
     if (tile === undefined) throw new ZtError('ZT-422-SCHEMA', 'the log has no such tile yet')
     return tile
+  }
+
+  /**
+   * Entries from row `from` on, framed as in an entry bundle (C2SP tlog-tiles): as many as one message carries, at least
+   * one. ZT-403-POLICY, ZT-422-SCHEMA beyond the end, ZT-503-AUDIT.
+   */
+  async entries(from: number, reader: VerifiedSvid): Promise<Uint8Array> {
+    await this.#admit(reader)
+    const entries: Uint8Array[] = []
+    let length = 0
+    for (const record of this.#log.records(from, from + MAX_ENTRIES)) {
+      const entry = record.bytes.subarray(ENTRY_AT)
+      length += entry.length
+      if (entries.length > 0 && length > MAX_ENTRIES_BYTES) break
+      entries.push(entry)
+    }
+    if (entries.length === 0) throw new ZtError('ZT-422-SCHEMA', 'the log has no such row yet')
+    return encodeEntries(entries)
   }
 
   async #admit(reader: VerifiedSvid): Promise<void> {

@@ -54,7 +54,8 @@ async function keepEncKey(
 
 async function readLog(log: LogReader, wish: LogRequest, { caller }: Received): Promise<HubResults['log']> {
   if (wish.kind === 'checkpoint') return { kind: 'checkpoint', note: await log.checkpoint(caller) }
-  return { kind: 'tile', data: encodeBase64url(await log.tile(wish.path, caller)) }
+  const bytes = wish.kind === 'tile' ? log.tile(wish.path, caller) : log.entries(wish.from, caller)
+  return { kind: wish.kind, data: encodeBase64url(await bytes) }
 }
 
 export function hubOperations(parts: AnswerParts): Operations {

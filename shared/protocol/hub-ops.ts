@@ -66,12 +66,18 @@ export interface NodeEntry {
   readonly anchored: number | null
 }
 
-/** Its newest checkpoint, or one file of the tiled form by its path (C2SP tlog-tiles). */
-export type LogRequest = { readonly kind: 'checkpoint' } | { readonly kind: 'tile'; readonly path: string }
+/**
+ * Its newest checkpoint, one file of the tiled form by its path (C2SP tlog-tiles), or entries from a row on: as many as
+ * one message carries, at least one, framed as in an entry bundle. A whole bundle of large rows would not fit.
+ */
+export type LogRequest =
+  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'tile'; readonly path: string }
+  | { readonly kind: 'entries'; readonly from: number }
 
 export type LogResult =
   | { readonly kind: 'checkpoint'; readonly note: string }
-  | { readonly kind: 'tile'; readonly data: string }
+  | { readonly kind: 'tile' | 'entries'; readonly data: string }
 
 export interface HubParams {
   readonly hello: { readonly enc_key: string }
@@ -135,6 +141,7 @@ const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
         pattern: /^tile\/(?:entries|[0-9]{1,2})\/(?:x[0-9]{3}\/)*[0-9]{3}(?:\.p\/[0-9]{1,3})?$/,
       }),
     }),
+    entries: object({ kind: literal('entries'), from: integer({ min: 0 }) }),
   }),
   deny: empty,
   anchor: parseAnchorRequest,
@@ -168,6 +175,7 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint'), note: noteField }),
     tile: object({ kind: literal('tile'), data: base64Field }),
+    entries: object({ kind: literal('entries'), data: base64Field }),
   }),
   deny: object({ deny: statementField }),
   anchor: parseAnchorResponse,

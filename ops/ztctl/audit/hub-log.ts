@@ -3,8 +3,7 @@
 import { decodeBase64url } from '#shared/encoding/base64url.ts'
 import { openCheckpoint, type TreeHead } from '#shared/log/checkpoint.ts'
 import { parseVkey } from '#shared/log/note.ts'
-import { decodeEntries, tilePath } from '#shared/log/tiles.ts'
-import { TILE_WIDTH } from '#shared/log/tree-edge.ts'
+import { decodeEntries } from '#shared/log/tiles.ts'
 import type { LogReport } from '#shared/log/verify-log.ts'
 import type { LogIdentity } from '#shared/protocol/admission.ts'
 import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
@@ -62,23 +61,13 @@ interface Fetch {
 
 async function pushEntries({ ask, size, copy }: Fetch, check: LogCheck): Promise<void> {
   while (check.size < size) {
-    const width = Math.min(TILE_WIDTH, size - check.size)
-    const entries = await fetchEntries(ask, check.size, width)
-    for (const entry of entries) {
+    const answer = await ask({ kind: 'entries', from: check.size })
+    const entries = answer.kind === 'entries' ? decodeEntries(decodeBase64url(answer.data, 'data')) : []
+    // A hub that has fewer entries than it signed for has a log that is cut short: the report says so.
+    if (entries.length === 0) return
+    for (const entry of entries.slice(0, size - check.size)) {
       copy?.add(entry)
       if (!check.push(entry)) return
     }
-    // A hub that has fewer entries than it signed for has a log that is cut short: the report says so.
-    if (entries.length < width) return
   }
-}
-
-async function fetchEntries(
-  ask: HubLogOptions['ask'],
-  seq: number,
-  width: number,
-): Promise<readonly Uint8Array[]> {
-  const path = tilePath({ level: 'entries', index: Math.floor(seq / TILE_WIDTH), width })
-  const answer = await ask({ kind: 'tile', path })
-  return answer.kind === 'tile' ? decodeEntries(decodeBase64url(answer.data, 'data')).slice(0, width) : []
 }

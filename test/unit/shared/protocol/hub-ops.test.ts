@@ -47,6 +47,7 @@ describe('hub operations', () => {
     ['node.join-token', 'replace as text', { node: 'a', replace: 'yes' }],
     ['allow', 'a name in place of an id', { id: 'ann' }],
     ['can-i', 'a command that is none', { cmd: { op: 'process.exec' } }],
+    ['log', 'a row before the first', { kind: 'entries', from: -1 }],
     ['log', 'a path out of the log', { kind: 'tile', path: 'tile/../key' }],
     ['log', 'a level that is not there', { kind: 'tile', path: 'tile/100/000' }],
     ['log', 'a tile by number', { kind: 'tile', path: 'tile/0/1234' }],
