@@ -206,6 +206,15 @@ async function climb(dir: string, laid: Laid, options: TestHubOptions): Promise<
 /** A running hub of its own. The caller stops it. */
 export async function startTestHub(options: TestHubOptions = {}): Promise<TestHub> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'zt-hub-')))
+  try {
+    return await startIn(dir, options)
+  } catch (error) {
+    if (options.dir === undefined) await rm(dir, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function startIn(dir: string, options: TestHubOptions): Promise<TestHub> {
   const laid = await lay(dir, options)
   await climb(dir, laid, options)
   const logFile = join(dir, 'hub.log')

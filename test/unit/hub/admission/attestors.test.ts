@@ -1,0 +1,152 @@
+// Evidence that does not count, and that leaves the token unspent when it does not.
+import assert from 'node:assert/strict'
+import { randomBytes, sign } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import type { Attested, AttestContext } from '#hub/admission/attestor.ts'
+import { DeviceKeyAttestor } from '#hub/admission/device-key.ts'
+import { issueJoinToken, JoinTokenAttestor } from '#hub/admission/join-token.ts'
+import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
+import type { HubStore } from '#hub/store/store.ts'
+import { encodeBase64url } from '#shared/encoding/base64url.ts'
+import { parseNodeName } from '#shared/identity/names.ts'
+import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { generateP256, type P256KeyPair } from '#shared/jose/keys.ts'
+import type { Evidence } from '#shared/protocol/admission.ts'
+
+const NOW = 1_000_000
+const transcript = randomBytes(32)
+const proofOf = ({ privateKey }: P256KeyPair, over: Uint8Array = transcript): string =>
+  encodeBase64url(sign('sha256', over, { key: privateKey, dsaEncoding: 'ieee-p1363' }))
+
+describe('evidence', () => {
+  let dir: string
+  let store: HubStore
+  let joins: JoinTokenAttestor
+  let stays: DeviceKeyAttestor
+  const device = generateP256()
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'zt-attest-'))
+    createSqliteStore(join(dir, 'hub.db'))
+    store = openSqliteStore(join(dir, 'hub.db'))
+    joins = new JoinTokenAttestor(store)
+    stays = new DeviceKeyAttestor(store.nodes)
+  })
+  afterEach(async () => {
+    await store.close()
+    rmSync(dir, { recursive: true })
+  })
+  const token = async (replace = false): Promise<string> => {
+    const order = {
+      node: parseNodeName('n1'),
+      replace,
+      createdBy: parseSpiffeId('spiffe://td/operator/a'),
+      now: NOW,
+    }
+    return (await issueJoinToken(store, order)).token
+  }
+  const context = (change: Partial<AttestContext> = {}): AttestContext => ({
+    node: parseNodeName('n1'),
+    transcript,
+    now: NOW,
+    ...change,
+  })
+  const byToken = (
+    secret: string,
+    change: { key?: P256KeyPair; proof?: string; at?: Partial<AttestContext> } = {},
+  ): Promise<Attested | undefined> => {
+    const key = change.key ?? device
+    const proof = change.proof ?? proofOf(key)
+    const evidence = {
+      type: 'join-token',
+      token: secret,
+      device: { spki: encodeBase64url(key.spki), proof },
+    } as const
+    return joins.attest(evidence, context(change.at))
+  }
+  const byKey = (proof: string, at: Partial<AttestContext> = {}): Promise<Attested | undefined> =>
+    stays.attest({ type: 'device-key', proof }, context(at))
+
+  it('of another kind is left to another attestor', async () => {
+    const evidence: Evidence = { type: 'device-key', proof: 'x' }
+    assert.equal(await joins.attest(evidence, context()), undefined)
+    const other = { type: 'join-token', token: '', device: { spki: '', proof: '' } } as const
+    assert.equal(await stays.attest(other, context()), undefined)
+  })
+
+  it('by token joins, by device key stays', async () => {
+    assert.deepEqual(await byToken(await token()), { lvl: 1, how: 'joined' })
+    assert.deepEqual(await byKey(proofOf(device)), { lvl: 1, how: 'device-key' })
+  })
+
+  it('by token is refused at the end of its ten minutes', async () => {
+    const secret = await token()
+    await assert.rejects(byToken(secret, { at: { now: NOW + 600_000 } }), { code: 'ZT-410-JOIN-EXPIRED' })
+    assert.equal((await byToken(secret, { at: { now: NOW + 599_999 } }))?.how, 'joined')
+  })
+
+  it('with a bad proof does not spend the token', async () => {
+    const secret = await token()
+    await assert.rejects(byToken(secret, { proof: proofOf(device, randomBytes(32)) }), {
+      code: 'ZT-401-EVIDENCE',
+    })
+    assert.equal((await byToken(secret))?.how, 'joined')
+  })
+
+  it('by another key than the one that is named is refused', async () => {
+    await assert.rejects(byToken(await token(), { proof: proofOf(generateP256()) }), {
+      code: 'ZT-401-EVIDENCE',
+    })
+  })
+
+  it('with a key that is not on P-256 is refused', async () => {
+    const evidence: Evidence = {
+      type: 'join-token',
+      token: await token(),
+      device: { spki: encodeBase64url(randomBytes(91)), proof: proofOf(device) },
+    }
+    await assert.rejects(joins.attest(evidence, context()), { code: 'ZT-400-MALFORMED' })
+  })
+
+  it('by a token for another node is refused', async () => {
+    await assert.rejects(byToken(await token(), { at: { node: parseNodeName('n2') } }), {
+      code: 'ZT-403-JOIN',
+    })
+  })
+
+  it('by a second token does not take the name, and by one that replaces does', async () => {
+    await byToken(await token())
+    const other = generateP256()
+    await assert.rejects(byToken(await token(), { key: other }), { code: 'ZT-403-JOIN' })
+    assert.equal((await byToken(await token(true), { key: other }))?.how, 'replaced')
+    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-401-EVIDENCE' })
+  })
+
+  it('by token never takes a name that a TPM stands for, not even one that replaces', async () => {
+    await byToken(await token())
+    const log = { origin: 'o', vkey: 'v' }
+    await store.nodes.attest({ name: 'n1', lvl: 2, boot: 'b', log, now: NOW })
+    await assert.rejects(byToken(await token(true), { key: generateP256() }), { code: 'ZT-403-JOIN' })
+    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-401-EVIDENCE' })
+  })
+
+  it('by device key is refused to a revoked node, and to one that was never there', async () => {
+    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-401-EVIDENCE' })
+    await byToken(await token())
+    await store.nodes.revoke('n1', NOW)
+    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-403-REVOKED' })
+  })
+
+  it('over another transcript is refused: it was made for another session, key or hub', async () => {
+    await byToken(await token())
+    await assert.rejects(byKey(proofOf(device), { transcript: randomBytes(32) }), { code: 'ZT-401-EVIDENCE' })
+  })
+
+  it('is never stored as the token itself', async () => {
+    const secret = await token()
+    assert.deepEqual(await store.joinTokens.outstanding(NOW), ['n1'])
+    assert.ok(!JSON.stringify(await store.nodes.list()).includes(secret))
+  })
+})
