@@ -195,8 +195,37 @@ describe('a copy of a node’s log', () => {
         }
         return rows
       },
-      13,
+      12,
+      'ZT-490-ROW',
+    ],
+    'with an edited last row': [
+      (rows) => {
+        const last = rows.at(-1)
+        return last === undefined ? rows : rows.with(-1, { ...last, body: rows[3]?.body ?? last.body })
+      },
+      30,
       'ZT-490-CHAIN',
+    ],
+    'with an edited row before the last': [
+      (rows) => {
+        const target = rows.at(-2)
+        const body = Buffer.from(
+          Buffer.from(target?.body ?? [])
+            .toString()
+            .replace('true', 'evil'),
+        )
+        return target === undefined ? rows : rows.with(-2, { ...target, body })
+      },
+      29,
+      'ZT-490-CHAIN',
+    ],
+    'with a changed link': [
+      (rows) => {
+        const target = rows[9]
+        return target === undefined ? rows : rows.with(9, { ...target, prev: Buffer.alloc(32, 7) })
+      },
+      9,
+      'ZT-490-ROW',
     ],
     'without one row': [(rows) => rows.toSpliced(7, 1), 7, 'ZT-490-CHAIN'],
     'with two rows in each other’s place': [
