@@ -83,6 +83,18 @@ describe('after a crash', () => {
     assert.equal(readFileSync(`${copy.file}.head`, 'utf8'), head)
   })
 
+  it('A41: a tile that rotted between commit and head is noticed', async (t) => {
+    const options = await logOptions(t)
+    const log = openLog(t, options)
+    await fillLog(log, 200)
+    log.database.exec(FAIL_HEADS)
+    await assert.rejects(fillLog(log, 100), { code: 'ZT-503-AUDIT' })
+    const copy = await crashCopy(t, options)
+    const rot = "UPDATE audit_tile SET data = CAST(substr(data, 1, 8191) || x'00' AS BLOB)"
+    sql(copy.file, 'DROP TRIGGER fail', 'DROP TRIGGER audit_tile_no_update', rot)
+    assert.throws(() => openDurableLog(copy), { code: 'ZT-490-ROW', details: { level: 0, index: 0 } })
+  })
+
   it('A35: a write-ahead log cut anywhere is recovered from, or refused, but never forks what was signed', async (t) => {
     const options = await logOptions(t)
     const log = openLog(t, options)

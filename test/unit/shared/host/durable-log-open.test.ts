@@ -89,6 +89,13 @@ describe('opening', () => {
     })
   }
 
+  it('knows the last row and its time also where a tile ends', async (t) => {
+    const options = await closedLog(t, 255)
+    const log = openLog(t, { ...options, ifMissing: 'refuse' })
+    assert.deepEqual([log.size, log.head().ts], [256, options.clock.now()])
+    assert.equal(log.head().hash, Buffer.from([...log.rows(255)][0]!.hash).toString('base64url'))
+  })
+
   it('a log with a changed tile is refused', async (t) => {
     const options = await closedLog(t, 600)
     sql(
@@ -154,6 +161,8 @@ describe('a rotation of the key', () => {
     await log.close()
     assert.equal((await verifyLogFile(options.file, trustOf(options))).firstBad, undefined)
     assert.throws(() => openDurableLog(options), { code: 'ZT-490-SIGNATURE' })
+    const swapped = { ...options, retired: [next.vkey] }
+    assert.throws(() => openDurableLog(swapped), { code: 'ZT-490-SIGNATURE' })
     const again = openLog(t, { ...options, signer: next, retired: [options.signer.vkey] })
     await again.append(HEARTBEAT)
   })

@@ -116,7 +116,8 @@ describe('a durable log', () => {
 
   it('keeps its file from others', async (t) => {
     const { file } = await closedLog(t, 1)
-    for (const path of [file, `${file}.head`, `${file}.lock`]) assert.equal(statSync(path).mode & 0o077, 0, path)
+    for (const path of [file, `${file}.head`, `${file}.lock`])
+      assert.equal(statSync(path).mode & 0o077, 0, path)
   })
 
   it('keeps a head for every thousand rows or so, and drops the rest', async (t) => {
@@ -224,6 +225,24 @@ describe('SQL in the transaction of a row', () => {
     })
     await assert.rejects(failing, { code: 'ZT-409-CONSUMED' })
     assert.deepEqual([log.size, count()], [1, 0])
+  })
+
+  it('is undone when it fails half way beside others that go well', async (t) => {
+    const { log, use, count } = await nonces(t)
+    const results = await Promise.allSettled([
+      log.append(HEARTBEAT, use('a')),
+      log.append(HEARTBEAT, (transaction) => {
+        use('b')(transaction)
+        throw new ZtError('ZT-409-CONSUMED', 'token was used already')
+      }),
+      log.append(HEARTBEAT, use('c')),
+    ])
+    assert.deepEqual(
+      results.map((result) => result.status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    )
+    assert.deepEqual([log.size, count()], [3, 2])
+    await log.append(HEARTBEAT, use('b'))
   })
 
   it('that breaks a rule its owner did not foresee counts as not written', async (t) => {

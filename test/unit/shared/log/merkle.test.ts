@@ -118,6 +118,7 @@ describe('a consistency proof', () => {
     'A25: no hash': { proof: [] },
     'A17: an old root that is no prefix': { oldRoot: flip(claim.oldRoot) },
     'another new root': { root: flip(claim.root) },
+    'a larger size under the same roots': { size: 41 },
     'two roots for one size': { oldSize: 21, oldRoot: flip(claim.root), proof: [] },
     'a proof between equal heads': { oldSize: 21, oldRoot: claim.root },
     'a proof from nothing': { oldSize: 0, oldRoot: EMPTY_ROOT },

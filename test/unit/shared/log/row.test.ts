@@ -7,6 +7,7 @@ import {
   entryOf,
   parseRow,
   rowHash,
+  RowScan,
   type RowBody,
 } from '#shared/log/row.ts'
 import { nodeHash } from '#shared/log/merkle.ts'
@@ -133,6 +134,23 @@ describe('a row', () => {
   for (const [what, body] of Object.entries(stored)) {
     it(`is not read back with ${what}`, () => {
       assert.throws(() => parseRow(Buffer.from(body)), { code: 'ZT-422-SCHEMA' })
+    })
+  }
+
+  // RFC 3629 §4, around every edge of its grammar; the quick scan has its own reading of it.
+  const good = 'c2 80|df bf|e0 a0 80|ed 9f bf|ee 80 80|ef bf bf|f0 90 80 80|f4 8f bf bf|7f'
+  const bad =
+    '80|bf|c0 80|c1 bf|c2|c2 7f|c2 c0|e0 9f bf|e0 a0|e1 80 7f|ed a0 80|ed bf bf|' +
+    'f0 8f bf bf|f0 90 80|f1 80 80 c0|f4 90 80 80|f5 80 80 80|ff|fe'
+  for (const sequence of `${good}|${bad}`.split('|')) {
+    it(`with the bytes ${sequence} is scanned as it is read`, () => {
+      const middle = Buffer.from(sequence.replaceAll(' ', ''), 'hex')
+      const [head, tail] = [`{"log":"${LOG}","obj":{"a":"`, '"},"seq":0,"type":"heartbeat","v":1}']
+      const bytes = Buffer.concat([Buffer.from(head), middle, Buffer.from(tail)])
+      const isGood = good.split('|').includes(sequence)
+      assert.equal(new RowScan().scan(bytes, 0), isGood)
+      if (isGood) parseRow(bytes)
+      else assert.throws(() => parseRow(bytes), { code: 'ZT-422-SCHEMA' })
     })
   }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { StoredRow } from '#shared/log/record.ts'
+import { rowHash } from '#shared/log/row.ts'
 import { verifyLog, type LogInput, type LogReport } from '#shared/log/verify-log.ts'
 import { chainRows, MadeLog, newSigner, ORIGIN, rootOf, signedHead } from '#test/support/log-fixture.ts'
 
@@ -200,6 +201,13 @@ describe('with the current key, a row is still refused that', () => {
       )
     })
   }
+
+  it('follows a row that was never there', () => {
+    const [prev, body] = [Buffer.alloc(32, 9), line(row1(''))]
+    const list = [rows[0]!, { seq: 1, prev, body, hash: rowHash(prev, body) }]
+    const report = verify({ rows: list, checkpoints: [signedHead(list, signer)] })
+    assert.equal(found(report), 'ZT-490-CHAIN at 1')
+  })
 
   it('stands first and is no genesis', () => {
     const list = chainRows([line(`{"log":"${ORIGIN}","seq":0,"type":"heartbeat","v":1}`)])
