@@ -70,7 +70,7 @@ export class HubHttps {
     try {
       const { id } = trust.validate(chainOf(certificate), clock.now())
       if (id === hubId) return undefined
-      return new ZtError('ZT-401-CERT', 'the hub has another identity than the one that was joined', {
+      return new ZtError('ZT-401-CERT', 'the hub has another identity than the expected one', {
         details: { reason: 'server-identity', server: id, expected: hubId },
       })
     } catch (error) {

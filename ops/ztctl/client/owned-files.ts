@@ -41,7 +41,7 @@ export function directoryFault(path: string, uid: number): Fault {
 export interface OwnedRead {
   readonly uid: number
   readonly maxBytes: number
-  /** others may read it (never write it) */
+  /** others may read it (never write it), and it may be root's: what an administrator lays out for all */
   readonly readableByOthers?: boolean
 }
 
@@ -57,7 +57,9 @@ export function readOwned(
     const stats = fstatSync(file)
     const forbidden = options.readableByOthers === true ? OTHERS_WRITE : OTHERS
     if (!stats.isFile()) throw refuse('is not a regular file')
-    if (stats.uid !== options.uid) throw refuse(`belongs to uid ${stats.uid}, not to uid ${options.uid}`)
+    const shared = options.readableByOthers === true && stats.uid === 0
+    if (stats.uid !== options.uid && !shared)
+      throw refuse(`belongs to uid ${stats.uid}, not to uid ${options.uid}`)
     if ((stats.mode & forbidden) !== 0) throw refuse(`lets others in (mode ${octal(stats.mode)})`)
     if (stats.size > options.maxBytes) throw refuse(`is larger than ${options.maxBytes} bytes`)
     const bytes = Buffer.alloc(stats.size)
