@@ -42,10 +42,19 @@ export class Typed {
   }
 
   /** Waits until it has printed `text`; fails if it ends before. */
-  async printed(text: string): Promise<void> {
-    await eventually(`ztctl to print ${JSON.stringify(text)}`, () => {
-      if (this.stdout.includes(text)) return true
-      if (!this.running) throw new Error(`ztctl ended before it printed ${text}:\n${this.stderr.toString()}`)
+  printed(text: string): Promise<void> {
+    return this.#until(JSON.stringify(text), () => this.stdout.includes(text))
+  }
+
+  /** Waits until it has printed that many bytes; fails if it ends before. */
+  printedBytes(count: number): Promise<void> {
+    return this.#until(`${count} bytes`, () => this.stdout.length >= count)
+  }
+
+  async #until(what: string, holds: () => boolean): Promise<void> {
+    await eventually(`ztctl to print ${what}`, () => {
+      if (holds()) return true
+      if (!this.running) throw new Error(`ztctl ended before it printed ${what}:\n${this.stderr.toString()}`)
       return undefined
     })
   }
