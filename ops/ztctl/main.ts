@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { systemClock } from '#shared/host/clock.ts'
 import { ztctl } from './ztctl.ts'
 import type { Io } from './io.ts'
+import { exitStatus, reportError } from './output/report-error.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const SIGPIPE_STATUS = 128 + 13
@@ -50,6 +51,12 @@ for (const stream of [process.stdout, process.stderr]) {
     broken = true
   })
 }
+
+// What nobody waited for and nobody foresaw is reported like any other fault of ours, without its stack.
+process.on('uncaughtException', (error) => {
+  reportError(error, io, { json: false })
+  process.exit(exitStatus(error, false))
+})
 
 // Waiting for time alone must not look like having nothing to do: timers of the clock do not keep a process alive.
 setInterval(() => undefined, 2 ** 30)

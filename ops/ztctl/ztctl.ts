@@ -13,7 +13,7 @@ export async function ztctl(argv: readonly string[], io: Io): Promise<number> {
     const { execute } = await LOADERS[call.verb.name]()
     return await execute(call, io)
   } catch (error) {
-    reportError(error, io, { json: asksForJson(argv), color: call?.flags.one('color') })
+    reportError(error, io, { json: asksForJson(argv, io.env), color: call?.flags.one('color') })
     return exitStatus(error, call === undefined ? meansRun(argv) : hasRemoteExit(call))
   }
 }
@@ -29,13 +29,12 @@ function meansRun(argv: readonly string[]): boolean {
 }
 
 // Looked up in the raw words, since a command line that cannot be parsed is to be refused in the asked form too.
-function asksForJson(argv: readonly string[]): boolean {
-  return ownWords(argv).some(
-    (word, index, words) =>
-      word === '-ojson' ||
-      word === '--output=json' ||
-      (word === 'json' && /^(?:-o|--output)$/.test(words[index - 1] ?? '')),
-  )
+function asksForJson(argv: readonly string[], env: Io['env']): boolean {
+  const words = ownWords(argv)
+  const at = words.findLastIndex((word) => /^(?:-o|--output)/.test(word))
+  const word = words[at]
+  if (word === undefined) return env['ZTMESH_OUTPUT'] === 'json'
+  return /^(?:-o|--output=)json$/.test(word) || words[at + 1] === 'json'
 }
 
 function ownWords(argv: readonly string[]): readonly string[] {

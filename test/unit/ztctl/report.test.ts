@@ -98,6 +98,13 @@ describe('the exit status', () => {
     assert.match(said.stderr, /^ztctl: error: .*\(ZT-400-USAGE\)\nztctl: hint: /)
   })
 
+  it('is reported in JSON where the environment asks for it, unless a flag says otherwise', async () => {
+    const env = { ZTMESH_OUTPUT: 'json' }
+    assert.match((await say(['ps', '--bogus'], { env })).stderr, /^\{"apiVersion"/)
+    assert.match((await say(['ps', '-o', 'table', '--bogus'], { env })).stderr, /^ztctl: error/)
+    assert.match((await say(['run', '--', 'x', '-o', 'json'])).stderr, /^ztctl: error/)
+  })
+
   it('is reported in JSON even when the command line cannot be parsed', async () => {
     const said = await say(['ps', '-o', 'json', '--bogus'])
     assert.equal((JSON.parse(said.stderr) as { kind: string }).kind, 'Error')
