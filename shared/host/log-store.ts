@@ -2,6 +2,7 @@
 // what it promises is that a transaction is durable once `commit` returns, and otherwise never happened.
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { ZtError } from '#shared/errors/error.ts'
 import type { RowRecord } from '#shared/log/record.ts'
 import type { FullTile } from '#shared/log/tree-edge.ts'
@@ -237,8 +238,7 @@ function openForWriting(file: string): DatabaseSync {
 // Without a write-ahead log beside it the file is complete, and can be read even where nothing may be written.
 function readOnlyLocation(file: string): URL | string {
   if (existsSync(`${file}-wal`)) return file
-  const url = new URL('file:///')
-  url.pathname = file
+  const url = pathToFileURL(file)
   url.searchParams.set('immutable', '1')
   return url
 }

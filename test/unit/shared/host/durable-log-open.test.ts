@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
 import { describe, it } from 'node:test'
 import { openDurableLog } from '#shared/host/durable-log.ts'
 import { openLogReader, verifyLogFile } from '#shared/host/log-reader.ts'
@@ -218,6 +219,16 @@ describe('a reader', () => {
     assert.equal([...reader.rows(5, 7)].map((row) => row.seq).join(), '5,6')
     reader.close()
     assert.deepEqual(readFileSync(copy), before)
+  })
+
+  it('takes any path, relative or with characters that mean something in a URL', async (t) => {
+    const options = await closedLog(t, 5)
+    const odd = `${options.file}?a=b#c %41`
+    copyFileSync(options.file, odd)
+    for (const path of [odd, relative(process.cwd(), odd)]) {
+      const report = await verifyLogFile(path, trustOf(options))
+      assert.deepEqual([report.firstBad, report.rows], [undefined, 6])
+    }
   })
 
   it('sees what is only in the write-ahead log of a copy', async (t) => {
