@@ -113,14 +113,19 @@ export class Mesh {
     return new Mesh(options, { url: `https://127.0.0.1:${port}`, natsPort, fingerprint })
   }
 
-  /** Starts the hub, which starts its nats-server, and waits until it answers. */
+  /** Starts the hub, which starts its nats-server, and waits until the operator can log in. */
   async startHub(): Promise<void> {
-    this.#start('hub', [...programArgv(this.#options.build, 'hub'), '--config', join(this.dir, 'hub.json')])
+    this.launchHub()
     await until('the hub', async () => {
       this.#requireRunning('hub')
       const answer = await this.ztctl(['login', ...this.#pin()])
       return answer.code === 0 ? undefined : answer.stderr
     })
+  }
+
+  /** Starts the hub and waits for nothing. */
+  launchHub(): void {
+    this.#start('hub', [...programArgv(this.#options.build, 'hub'), '--config', join(this.dir, 'hub.json')])
   }
 
   #pin(): string[] {
@@ -186,8 +191,13 @@ export class Mesh {
 
   /** Starts the agent of a node that has joined, and waits until it answers commands. */
   async startNode(name: string): Promise<void> {
-    this.#start(name, this.#agentArgv(name))
+    this.launchNode(name)
     await this.awaitNode(name)
+  }
+
+  /** Starts the agent of a node that has joined and waits for nothing. */
+  launchNode(name: string): void {
+    this.#start(name, this.#agentArgv(name))
   }
 
   async awaitNode(name: string): Promise<void> {
