@@ -26,6 +26,8 @@ export interface Judgement {
   readonly row: RowPolicy
   /** number of this decision */
   readonly decision: string
+  /** the policies that decided, each with what its author says of it */
+  readonly reasons: readonly string[]
 }
 
 export interface PolicyParts {
@@ -84,7 +86,12 @@ export class Policy {
       reasons: verdict.reasons,
       input: sha256Text(canonicalBytes(question)),
     }
-    return { verdict, row, decision }
+    return { verdict, row, decision, reasons: verdict.reasons.map((id) => this.#explain(id)) }
+  }
+
+  #explain(id: string): string {
+    const reason = this.#parts.set.explanations.get(id)
+    return reason === undefined ? id : `${id} (${reason})`
   }
 
   // This version takes no actor tokens, so the subject is always the caller: whose authority is used is who asks.
@@ -115,10 +122,11 @@ export class Policy {
 }
 
 /** Throws ZT-403-POLICY with the number of the decision and its reasons, unless it was allow. */
-export function requireAllowed({ verdict, decision }: Judgement): void {
+export function requireAllowed({ verdict, decision, reasons }: Judgement): void {
   if (verdict.kind === 'allow') return
+  const named = reasons.length === 0 ? {} : { reasons: reasons.join(', ') }
   throw new ZtError('ZT-403-POLICY', verdict.detail, {
-    details: { decision, cause: verdict.cause, reasons: verdict.reasons.join(' ') },
+    details: { decision, cause: verdict.cause, ...named },
   })
 }
 

@@ -79,8 +79,8 @@ export function hubOperations(parts: AnswerParts): Operations {
     revoke: (params, received) => registry.revoke(params, askingOf(received)),
     allow: (params, received) => registry.allow(params, askingOf(received)),
     'can-i': async ({ cmd }, received) => {
-      const { verdict, decision } = await exchange.canI(cmd, received.caller)
-      return { result: { allowed: verdict.kind === 'allow', reasons: verdict.reasons, decision } }
+      const { verdict, decision, reasons } = await exchange.canI(cmd, received.caller)
+      return { result: { allowed: verdict.kind === 'allow', reasons, decision } }
     },
     log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
     deny: async () => ({ result: { deny: denials.signed() } }),

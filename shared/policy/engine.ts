@@ -54,7 +54,7 @@ function judge(answer: AuthorizationAnswer): PolicyDecision {
     return deny('policy-error', `policies that erred: ${erred.join(', ')}`, erred)
   }
   if (decision === 'allow') return { kind: 'allow', reasons }
-  if (reasons.length > 0) return deny('forbidden', `forbidden by ${reasons.join(', ')}`, reasons)
+  if (reasons.length > 0) return deny('forbidden', 'forbidden by policy', reasons)
   return deny('no-permit', 'no policy permits it')
 }
 

@@ -125,12 +125,22 @@ describe('a policy set', () => {
     'an optional attribute read without a test for it':
       '@id("x") forbid(principal, action, resource) when { context.risk > 5 };',
     'an action that is not in the schema': '@id("x") permit(principal, action == Action::"fly", resource);',
+    'a reason of two lines': '@id("x") @reason("a\\nb") permit(principal, action, resource);',
+    'a reason that is too long': `@id("x") @reason("${'x'.repeat(161)}") permit(principal, action, resource);`,
     'a set over its size': `${PERMIT}//${'x'.repeat(1_048_576)}`,
   }
   for (const [what, text] of Object.entries(refused))
     it(`refuses ${what}`, () => {
       assert.throws(() => parsePolicySet(text, LOOSE_SCHEMA), { code: 'ZT-400-CONFIG' })
     })
+
+  it('keeps what the author of a policy says of it', () => {
+    const set = parsePolicySet(
+      '@id("a") @reason("because") permit(principal, action, resource);',
+      LOOSE_SCHEMA,
+    )
+    assert.deepEqual([...set.explanations], [['a', 'because']])
+  })
 
   it('has a digest that does not depend on the order of its policies, and does on their text', () => {
     const a = '@id("a") permit(principal, action, resource);'
