@@ -22,7 +22,7 @@ export class FakeKeeper implements ProcessKeeper {
   readonly released: string[] = []
   readonly records: Map<ProcId, ProcRecord> = new Map()
   /** thrown by the next call of that name, once */
-  readonly failures: Map<keyof ProcessKeeper, unknown> = new Map()
+  readonly failures: Map<keyof ProcessKeeper, Error> = new Map()
   /** awaited by start(), before it starts */
   beforeStart: () => Promise<void> = () => Promise.resolve()
   #ticks = 1000

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { loadNodeConfig, parseNodeConfig } from '#node-agent/config.ts'
+import { runAs } from '#node-agent/agent.ts'
+
+const SOUND = { name: 'mac-mini', state_dir: '/var/lib/ztmesh', workspace_root: '/srv/ztmesh' }
+const parse = (value: unknown): ReturnType<typeof parseNodeConfig> =>
+  parseNodeConfig(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)))
+
+const refused: Readonly<Record<string, unknown>> = {
+  'an unknown field': { ...SOUND, debug: true },
+  'a missing name': { state_dir: '/a', workspace_root: '/b' },
+  'a name with a dot': { ...SOUND, name: 'mac.mini' },
+  'a relative state_dir': { ...SOUND, state_dir: 'state' },
+  'a state_dir with a parent step': { ...SOUND, state_dir: '/var/../etc' },
+  'a state_dir with a trailing slash': { ...SOUND, state_dir: '/var/lib/' },
+  'the root as a state_dir': { ...SOUND, state_dir: '/' },
+  'a workspace inside the state': { ...SOUND, workspace_root: '/var/lib/ztmesh/work' },
+  'a state inside the workspaces': { ...SOUND, state_dir: '/srv/ztmesh/state' },
+  'one folder for both': { ...SOUND, workspace_root: '/var/lib/ztmesh' },
+  'an empty search path': { ...SOUND, search_path: [] },
+  'a relative search path': { ...SOUND, search_path: ['bin'] },
+  'root as the user of workloads': { ...SOUND, run_as: { uid: 0, gid: 0 } },
+  'a pattern as a caller': { ...SOUND, allow: { callers: ['spiffe://mesh.example/operator/*'] } },
+  'no callers at all': { ...SOUND, allow: { callers: [] } },
+  'a capability twice': { ...SOUND, allow: { capabilities: ['network', 'network'] } },
+  'an anchor age shorter than its heartbeat': { ...SOUND, anchor: { max_age_s: 20 } },
+  'a heartbeat of no seconds': { ...SOUND, anchor: { heartbeat_s: 0 } },
+  'a duplicate field': '{"name":"a","name":"b","state_dir":"/a","workspace_root":"/b"}',
+  'a comment': '{"name":"a"} // x',
+  'no json': 'name = mac-mini',
+  'a list': [],
+}
+
+describe("the node's configuration", () => {
+  for (const [what, value] of Object.entries(refused)) {
+    it(`refuses ${what}`, () => assert.throws(() => parse(value), { code: 'ZT-400-CONFIG' }))
+  }
+
+  it('names the field that is wrong', () => {
+    assert.throws(() => parse({ ...SOUND, name: 'Mac' }), { message: /"name"/ })
+  })
+
+  it('gives the default capabilities, and nothing beyond them, unless told otherwise', () => {
+    assert.deepEqual(parse(SOUND).allow.capabilities, [
+      'network',
+      'read_anywhere',
+      'subprocess',
+      'workspace_rw',
+    ])
+    assert.deepEqual(parse({ ...SOUND, allow: { capabilities: [] } }).allow.capabilities, [])
+  })
+
+  it('anchors every 5 s, says that it lives every 30, and is stale after 60', () => {
+    assert.deepEqual(parse(SOUND).anchor, {
+      intervalMs: 5000,
+      heartbeatMs: 30_000,
+      maxAgeMs: 60_000,
+      requiredFor: 'privileged-spawns',
+    })
+  })
+
+  it('refuses a file that is not there, and one that is a folder', () => {
+    for (const file of ['/nonexistent/node.json', '/tmp']) {
+      assert.throws(() => loadNodeConfig(file), { code: 'ZT-400-CONFIG' })
+    }
+  })
+
+  it('runs workloads as nobody when it is root, and as nobody else when it is not', () => {
+    const root = process.geteuid?.() === 0
+    const other = { uid: 4242, gid: 4242 }
+    if (root) {
+      assert.deepEqual(runAs({ runAs: undefined }), { uid: 65_534, gid: 65_534 })
+      assert.deepEqual(runAs({ runAs: other }), other)
+    } else assert.throws(() => runAs({ runAs: other }), { code: 'ZT-400-CONFIG' })
+  })
+})
