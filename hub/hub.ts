@@ -5,6 +5,7 @@ import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { openGround, type Ground, type HubOptions } from './assembly/ground.ts'
 import { openOffices, type Offices } from './assembly/offices.ts'
 import { Undo } from './assembly/undo.ts'
+import { SelfCheck } from './audit/self-check.ts'
 import type { HubBus } from './bus/bus.ts'
 import { BusLink } from './bus/link.ts'
 import { hubRoutes } from './http/routes.ts'
@@ -21,7 +22,16 @@ export interface Hub {
   close(): Promise<void>
 }
 
-const EVERY = { push: 10_000, keys: 30_000, refresh: 30_000, prune: 60_000, heartbeat: 1000 } as const
+const EVERY = {
+  push: 10_000,
+  keys: 30_000,
+  refresh: 30_000,
+  prune: 60_000,
+  heartbeat: 1000,
+  verify: 3_600_000,
+} as const
+/** How long after its start a hub begins to verify its log, milliseconds: first it answers. */
+const FIRST_VERIFY_MS = 5000
 
 async function openBroker(ground: Ground, undo: Undo): Promise<Broker> {
   const { options, trust, identity, natsIdentity, nats } = ground
@@ -92,6 +102,14 @@ async function heartbeat({ options, log }: Ground): Promise<void> {
   await log.append({ type: 'heartbeat', out: 'info' })
 }
 
+async function verify({ log, logKey, options }: Ground): Promise<void> {
+  try {
+    await new SelfCheck({ log, vkeys: [logKey.vkey] }).run()
+  } catch (error) {
+    options.onFatal(error)
+  }
+}
+
 function keepUp(running: Running): Maintenance {
   const { ground, bus } = running
   const { clock, log } = ground.options
@@ -102,6 +120,7 @@ function keepUp(running: Running): Maintenance {
     { name: 'refresh', run: () => refresh(running) },
     { name: 'prune', run: () => ground.store.prune(clock.now()) },
     { name: 'heartbeat', run: () => heartbeat(ground) },
+    { name: 'verify', run: () => verify(ground), firstMs: FIRST_VERIFY_MS },
   ] as const
   for (const task of tasks) maintenance.add({ ...task, everyMs: EVERY[task.name] })
   return maintenance

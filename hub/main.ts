@@ -59,7 +59,7 @@ async function serve({ config }: Flags): Promise<void> {
   const log = createLogger({ name: 'hub' })
   // The clock's timers do not keep a process alive: without this one it could end while it starts or ends.
   setInterval(() => undefined, AWAKE_MS)
-  const hub = await startHub({ config, clock: systemClock, log })
+  const hub = await startHub({ config, clock: systemClock, log, onFatal: fail })
   const end = (signal: string): void => {
     log.info('ending', { signal })
     process.once(signal, () => process.exit(1))

@@ -6,6 +6,8 @@ import type { Logger } from '#shared/host/logger.ts'
 export interface Task {
   readonly name: string
   readonly everyMs: number
+  /** until the first run; everyMs unless given */
+  readonly firstMs?: number
   readonly run: () => Promise<void> | void
 }
 
@@ -23,11 +25,7 @@ export class Maintenance {
 
   /** Runs the task from now on, `everyMs` after each run. */
   add(task: Task): void {
-    if (this.#closed) return
-    this.#timers.set(
-      task.name,
-      this.#clock.after(task.everyMs, () => this.#start(task)),
-    )
+    this.#arm(task, task.firstMs ?? task.everyMs)
   }
 
   /** Starts no task any more, and resolves when those under way have ended. */
@@ -49,6 +47,14 @@ export class Maintenance {
     } catch (error) {
       this.#log.error('a recurring task failed', { task: task.name, error })
     }
-    this.add(task)
+    this.#arm(task, task.everyMs)
+  }
+
+  #arm(task: Task, delayMs: number): void {
+    if (this.#closed) return
+    this.#timers.set(
+      task.name,
+      this.#clock.after(delayMs, () => this.#start(task)),
+    )
   }
 }

@@ -1,5 +1,5 @@
-// Tokens in a bucket, one bucket a peer address: keeps one machine from taking all of the hub's time. It sheds load and
-// is no protection of anything else: addresses prove nothing.
+// Tokens in a bucket, one bucket a peer (an address, or a principal that proved itself): keeps one of them from taking
+// all of the hub's time. It sheds load and protects nothing else.
 import type { Clock } from '#shared/host/clock.ts'
 
 export interface RateLimits {

@@ -22,6 +22,8 @@ export interface HubOptions {
   readonly config: HubConfig
   readonly clock: Clock
   readonly log: Logger
+  /** Told when the hub's state cannot be relied on any more: the process must end. */
+  readonly onFatal: (error: unknown) => void
 }
 
 /** Life of the hub's own SVID, milliseconds: that of everybody's. */

@@ -18,6 +18,7 @@ import {
   type HubEnvelope,
 } from '#shared/protocol/envelope.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
+import { RateLimiter } from '../rate-limit.ts'
 import type { MessageStore } from '../store/store.ts'
 
 export interface GateParts {
@@ -44,11 +45,16 @@ export interface Received {
   readonly sha256: string
 }
 
+// For one principal: far above what people and agents do, below what would keep the hub from the others.
+const RATE = { burst: 1000, perSecond: 500 }
+
 export class Gate {
   readonly #parts: GateParts
+  readonly #limiter: RateLimiter
 
   constructor(parts: GateParts) {
     this.#parts = parts
+    this.#limiter = new RateLimiter(parts.clock, RATE)
   }
 
   /**
@@ -67,8 +73,13 @@ export class Gate {
     return { caller: svid, envelope, sha256 }
   }
 
-  /** Checks 8 and 9; remembers the message. Throws ZT-408-STALE, ZT-408-CLOCK, ZT-409-REPLAY, ZT-503-STORE. */
-  async admit({ envelope }: Received): Promise<void> {
+  /**
+   * The sender's rate, then checks 8 and 9; remembers the message. Throws ZT-429-RATE, ZT-408-STALE, ZT-408-CLOCK,
+   * ZT-409-REPLAY, ZT-503-STORE.
+   */
+  async admit({ envelope, caller }: Received): Promise<void> {
+    if (!this.#limiter.take(caller.id))
+      throw new ZtError('ZT-429-RATE', 'too many requests from this principal')
     const { clock, messages, highWater } = this.#parts
     const now = clock.now()
     const { iss, nonce, jti, iat, exp } = envelope

@@ -53,7 +53,7 @@ export class Revocation {
     const ver = await denials.deny(id, reason)
     push()
     if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
-    await this.#disconnect(id)
+    await this.#disconnect([id])
     return { ver, row }
   }
 
@@ -75,18 +75,19 @@ export class Revocation {
 
   /** Closes again what should be closed: after a start, for revocations that a crash cut short. */
   async resume(): Promise<void> {
-    for (const entry of this.#parts.denials.entries)
-      if (entry.kind === 'id') await this.#disconnect(entry.value as SpiffeId)
+    const { entries } = this.#parts.denials
+    await this.#disconnect(entries.filter((entry) => entry.kind === 'id').map((entry) => entry.value))
   }
 
   // What keeps a connection from being closed must not keep the revocation from being in force: it is said in the log.
-  async #disconnect(id: SpiffeId): Promise<void> {
+  async #disconnect(ids: readonly string[]): Promise<void> {
     const { store, clock, revokeUsers, log } = this.#parts
     try {
-      const live = await store.credentials.live(id, clock.now())
-      await revokeUsers(live.map((credential) => credential.natsKey))
+      const now = clock.now()
+      const live = await Promise.all(ids.map((id) => store.credentials.live(id, now)))
+      await revokeUsers(live.flat().map((credential) => credential.natsKey))
     } catch (error) {
-      log.error('the nats connections of a revoked identity could not be closed', { id, error })
+      log.error('the nats connections of revoked identities could not be closed', { ids, error })
     }
   }
 

@@ -197,6 +197,7 @@ describe('anchoring', { skip: needsNats }, () => {
 
     it('stays that way through a restart of the hub', async () => {
       await hub.restart()
+      await alice.close()
       alice = await operator(hub)
       await assert.rejects(alice.token(spawnCommand(node.id)), { code: 'ZT-490-FORK' })
     })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { openCheckpoint } from '#shared/log/checkpoint.ts'
@@ -187,4 +188,28 @@ describe('a hub', { skip: needsNats }, () => {
     assert.match(String(stderr), /hub: error: ZT-/)
     await hub.start()
   })
+
+  it('ends when a row of its log was changed while it was down', async () => {
+    await hub.kill('SIGTERM')
+    const database = new DatabaseSync(join(hub.stateDir, 'log.db'))
+    for (const { name } of database.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").all())
+      database.exec(`DROP TRIGGER "${String(name)}"`)
+    database.exec(
+      "UPDATE audit SET body = CAST(replace(CAST(body AS TEXT), 'info', 'deny') AS BLOB) WHERE seq = 0",
+    )
+    database.close()
+    // It looks at the end of its log before it starts, and at all of it soon after.
+    await hub.start().catch(() => undefined)
+    await eventually('the hub has ended', () => !isRunning(hub.pid))
+    assert.match(readFileSync(hub.logFile, 'utf8'), /ZT-490-/)
+  })
 })
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return pid > 0
+  } catch {
+    return false
+  }
+}
