@@ -5,11 +5,13 @@ import { join } from 'node:path'
 import { machineLine, type BenchRow, type Sample } from './measure.ts'
 import { audit } from './rows/audit.ts'
 import { run } from './rows/run.ts'
+import { spawnShare } from './rows/spawn-share.ts'
 import { svidRate } from './rows/svid-rate.ts'
 
 const RESULTS = join(import.meta.dirname, '..', '..', 'bench-results.json')
 
 const SUITES: ReadonlyMap<string, () => Promise<BenchRow[]>> = new Map([
+  ['share', spawnShare],
   ['svid', svidRate],
   ['audit', audit],
   ['run', run],

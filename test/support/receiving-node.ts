@@ -38,7 +38,7 @@ import { makeTestPki, type TestPki } from './test-pki.ts'
 
 export const BOOT = '0b7c2f6e-5d1a-4c3b-9a8f-1e2d3c4b5a69'
 export const FENCE = 7
-const START_MS = Date.UTC(2026, 10, 22, 12)
+export const START_MS: number = Date.UTC(2026, 10, 22, 12)
 const NODE = 'mac-mini' as NodeName
 const ORIGIN = 'mesh.example/log/node/mac-mini/e1'
 
@@ -66,12 +66,14 @@ export interface Message {
 
 export interface NodeChanges {
   readonly pki?: TestPki
+  readonly clock?: ManualClock
   /** what the receiver is made of, where it is not the usual */
   readonly parts?: Partial<ReceiverParts>
 }
 
 interface Made {
   readonly pki: TestPki
+  readonly clock?: ManualClock
   readonly dir: string
   readonly changes?: Partial<ReceiverParts>
   /** of a log that exists */
@@ -92,7 +94,7 @@ const NO_OUTPUT: OutputSource = {
 }
 
 export class ReceivingNode {
-  readonly clock: ManualClock = new ManualClock(START_MS)
+  readonly clock: ManualClock
   readonly keeper: FakeKeeper = new FakeKeeper()
   readonly deny: DenyList = new DenyList()
   readonly keys: X25519KeyPair = generateX25519()
@@ -117,6 +119,7 @@ export class ReceivingNode {
 
   private constructor(made: Made) {
     this.pki = made.pki
+    this.clock = made.clock ?? new ManualClock(START_MS)
     this.dir = made.dir
     this.#changes = made.changes ?? {}
     this.logKey = made.logKey ?? generateKeyPairSync('ed25519').privateKey
@@ -134,7 +137,8 @@ export class ReceivingNode {
 
   static async create(test: Test, changes: NodeChanges = {}): Promise<ReceivingNode> {
     const pki = changes.pki ?? (await makeTestPki({ now: START_MS }))
-    const node = new ReceivingNode({ pki, dir: await tempDir(test), changes: changes.parts ?? {} })
+    const made = { pki, dir: await tempDir(test), changes: changes.parts ?? {} }
+    const node = new ReceivingNode(changes.clock === undefined ? made : { ...made, clock: changes.clock })
     test.after(() => node.log.close())
     return node
   }
