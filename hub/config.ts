@@ -118,6 +118,9 @@ const FIELDS = {
   heartbeatS: optional(integer({ min: 1, max: 3600 })),
 } as const
 
+/** Names of all fields, for the page that explains them. */
+export const CONFIG_FIELDS: readonly string[] = Object.keys(FIELDS)
+
 const parseFile: Parser<ObjectOf<typeof FIELDS>> = object(FIELDS)
 
 function refuse(message: string, cause?: unknown): ZtError {
