@@ -39,8 +39,8 @@ class SqliteHubStore implements HubStore {
     })
   }
 
-  async close(): Promise<void> {
-    this.#db.close()
+  close(): Promise<void> {
+    return this.#db.close()
   }
 }
 

@@ -313,6 +313,37 @@ for (const implementation of IMPLEMENTATIONS) {
       })
     })
 
+    describe('writes at once', () => {
+      it('one that fails does not take the others with it', async () => {
+        await join1()
+        const results = await Promise.allSettled([
+          store.nodes.touch('n1', NOW + 1),
+          store.nodes.touch('nobody', NOW + 2),
+          store.nodes.anchor('n1', 0, head(3)),
+        ])
+        assert.deepEqual(
+          results.map((result) => result.status),
+          ['fulfilled', 'rejected', 'fulfilled'],
+        )
+        assert.equal((await store.nodes.find('n1'))?.anchor?.size, 3)
+      })
+
+      it('are all kept, also those that were not waited for when the store closes', async () => {
+        const claims = Array.from({ length: 500 }, (_, i) =>
+          store.identifiers.claim({ identifier: `p-${i}`, by: 'x', now: NOW }),
+        )
+        await reopen()
+        assert.ok((await Promise.all(claims)).every(Boolean))
+        assert.equal(await store.identifiers.claim({ identifier: 'p-499', by: 'x', now: NOW }), false)
+      })
+
+      it('are refused when the store is closed', async () => {
+        const closed = store
+        await reopen()
+        await assert.rejects(closed.nodes.touch('n1', NOW), { code: 'ZT-503-STORE' })
+      })
+    })
+
     describe('its place', () => {
       it('is never created over an existing store', () => {
         assert.throws(() => implementation.create(dir), { code: 'ZT-409-EXISTS' })

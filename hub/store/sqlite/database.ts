@@ -1,6 +1,7 @@
 // One SQLite file, opened by one process at a time. A store is created once, by name, and never by accident: a hub that
 // finds no file stops, because a new empty store would have forgotten every revocation.
 import { closeSync, openSync } from 'node:fs'
+import { setImmediate as yieldToLoop } from 'node:timers/promises'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { ZtError } from '#shared/errors/error.ts'
 
@@ -48,33 +49,63 @@ PRAGMA user_version = ${SCHEMA_VERSION};
 
 export type Row = Readonly<Record<string, unknown>>
 
-/** Prepared statements and transactions over one connection; every failure is ZT-503-STORE. */
+interface Waiting {
+  /** Runs the work and keeps its outcome; true if it may stay in the transaction. */
+  run(): boolean
+  /** The outcome, once the transaction is on disk. */
+  settle(): void
+  fail(error: unknown): void
+}
+
+const broken = (cause: unknown): ZtError =>
+  cause instanceof ZtError
+    ? cause
+    : new ZtError('ZT-503-STORE', 'the store could not be read or written', { cause })
+
+/**
+ * Prepared statements and transactions over one connection; every failure is ZT-503-STORE. Writes that come up in one
+ * turn of the event loop share a commit, and so a sync: each is still done wholly or not at all, one after the other.
+ */
 export class Database {
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
+  #queue: Waiting[] = []
+  #flushing: Promise<void> | undefined
+  #closed = false
 
   constructor(db: DatabaseSync) {
     this.#db = db
   }
 
-  /** Runs `work` in one transaction that is on disk when the promise resolves. */
+  /** Runs `work` wholly or not at all; it is on disk when the promise resolves. What `work` throws fails it alone. */
   write<T>(work: () => T): Promise<T> {
-    return this.#attempt(() => {
-      this.#db.exec('BEGIN IMMEDIATE')
-      try {
-        const result = work()
-        this.#db.exec('COMMIT')
-        return result
-      } catch (error) {
-        // After a failed COMMIT (a full disk) SQLite may have rolled back by itself.
-        if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
-        throw error
-      }
+    if (this.#closed) return Promise.reject(new ZtError('ZT-503-STORE', 'the store is closed'))
+    return new Promise<T>((resolve, reject) => {
+      let outcome: () => void = () => reject(new ZtError('ZT-503-STORE', 'the write was not reached'))
+      this.#queue.push({
+        run: () => {
+          try {
+            const result = work()
+            outcome = () => resolve(result)
+            return true
+          } catch (error) {
+            outcome = () => reject(broken(error))
+            return false
+          }
+        },
+        settle: () => outcome(),
+        fail: (error) => reject(broken(error)),
+      })
+      this.#flushing ??= this.#flush()
     })
   }
 
-  read<T>(work: () => T): Promise<T> {
-    return this.#attempt(work)
+  async read<T>(work: () => T): Promise<T> {
+    try {
+      return work()
+    } catch (cause) {
+      throw broken(cause)
+    }
   }
 
   /** Number of rows changed. */
@@ -90,9 +121,45 @@ export class Database {
     return this.#statement(sql).all(...values)
   }
 
-  close(): void {
+  /** Writes what waits, then closes. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#flushing
     this.#statements.clear()
     this.#db.close()
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#queue.length > 0) {
+      await yieldToLoop()
+      const batch = this.#queue
+      this.#queue = []
+      try {
+        this.#commit(batch)
+      } catch (error) {
+        for (const waiting of batch) waiting.fail(error)
+        continue
+      }
+      // Only what is on disk is told.
+      for (const waiting of batch) waiting.settle()
+    }
+    this.#flushing = undefined
+  }
+
+  #commit(batch: readonly Waiting[]): void {
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      for (const waiting of batch) {
+        this.#db.exec('SAVEPOINT one')
+        if (!waiting.run()) this.#db.exec('ROLLBACK TO one')
+        this.#db.exec('RELEASE one')
+      }
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      // After some failures (a full disk) SQLite has rolled everything back by itself.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      throw error
+    }
   }
 
   #statement(sql: string): StatementSync {
@@ -101,16 +168,6 @@ export class Database {
     const statement = this.#db.prepare(sql)
     this.#statements.set(sql, statement)
     return statement
-  }
-
-  // The connection is synchronous: nothing else runs between BEGIN and COMMIT.
-  async #attempt<T>(work: () => T): Promise<T> {
-    try {
-      return work()
-    } catch (cause) {
-      if (cause instanceof ZtError) throw cause
-      throw new ZtError('ZT-503-STORE', 'the store could not be read or written', { cause })
-    }
   }
 }
 
