@@ -95,6 +95,11 @@ export class KeeperFixture {
     return new KeeperFixture(dir, await connect(join(dir, 'state'), options), options)
   }
 
+  /** Of a keeper that was started by other means, in a folder of the same layout. */
+  static async adopt(dir: string): Promise<KeeperFixture> {
+    return new KeeperFixture(dir, await connect(join(dir, 'state'), {}), {})
+  }
+
   get keeper(): KeeperClient {
     return this.#keeper
   }
