@@ -208,7 +208,8 @@ describe('the token exchange', { skip: needsNats }, () => {
   it('can-i says what the exchange would, and takes no identifier', async () => {
     const cmd = spawnCommand(node.id)
     const answer = await alice.call('can-i', { cmd })
-    assert.deepEqual([answer.allowed, answer.reasons], [true, ['default.operator']])
+    assert.equal(answer.allowed, true)
+    assert.match(answer.reasons.join(), /^default\.operator \(.*\)$/)
     await alice.token(cmd)
   })
 })
