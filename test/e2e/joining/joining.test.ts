@@ -5,7 +5,6 @@ import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { isZtError } from '#shared/errors/error.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
-import { encodeJoinString, parseJoinString } from '#shared/protocol/admission.ts'
 import { openDenyList } from '#shared/protocol/deny-list.ts'
 import { generateNkey } from '#shared/nats/nkeys.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
@@ -72,38 +71,6 @@ describe('joining', { skip: needsNats }, () => {
     assert.equal((await attest(hub, who)).response.fence, 1)
     assert.equal((await attest(hub, { ...who, boot: 'boot-2' })).response.fence, 2)
     assert.equal((await attest(hub, { ...who, boot: 'boot-2' })).response.fence, 2)
-  })
-
-  it('lets the winner of a token ask again, because an answer can be lost', async () => {
-    const who = machine('again')
-    const join = await joined(who)
-    assert.equal(await codeOf(attest(hub, who, { join })), 'ok')
-  })
-
-  it('refuses a join token that another machine used', async () => {
-    const join = await joined(machine('spent'))
-    assert.equal(await codeOf(attest(hub, machine('spent'), { join })), 'ZT-409-JOIN-SPENT')
-  })
-
-  it('lets one of 50 machines win that use one token at once', async () => {
-    const join = await invite('race')
-    const codes = await Promise.all(
-      Array.from({ length: 50 }, () => codeOf(attest(hub, machine('race'), { join }))),
-    )
-    assert.equal(codes.filter((code) => code === 'ok').length, 1)
-    assert.equal(codes.filter((code) => code === 'ZT-409-JOIN-SPENT').length, 49)
-  })
-
-  it('refuses a token for another node', async () => {
-    const { token, ...ticket } = parseJoinString(await invite('mine'))
-    const join = encodeJoinString({ ...ticket, token, node: parseNodeName('yours') })
-    assert.equal(await codeOf(attest(hub, machine('yours'), { join })), 'ZT-403-JOIN')
-  })
-
-  it('refuses a token that nobody made', async () => {
-    const ticket = parseJoinString(await invite('made-up'))
-    const join = encodeJoinString({ ...ticket, token: encodeBase64url(randomBytes(32)) })
-    assert.equal(await codeOf(attest(hub, machine('made-up'), { join })), 'ZT-403-JOIN')
   })
 
   it('makes no second token for a registered name, unless it replaces', async () => {
