@@ -2,10 +2,10 @@
 // ceremony. stdout holds results, stderr the log and errors.
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { ERROR_CODES } from '#shared/errors/codes.ts'
-import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { createLogger } from '#shared/host/logger.ts'
+import { runProgram } from '#shared/host/program.ts'
 import { principalOf } from '#shared/identity/spiffe-id.ts'
 import { DEFAULT_RUNGS } from '#pki/issuance/ladder-request.ts'
 import { readConfig, requireRoot, type HubConfig } from './config.ts'
@@ -55,7 +55,7 @@ function parseCommandLine(args: readonly string[]): { words: readonly string[]; 
 
 const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 
-async function serve({ config }: Flags): Promise<void> {
+async function serve({ config }: Flags, fail: (error: unknown) => void): Promise<void> {
   const log = createLogger({ name: 'hub' })
   // The clock's timers do not keep a process alive: without this one it could end while it starts or ends.
   setInterval(() => undefined, AWAKE_MS)
@@ -113,31 +113,19 @@ async function init({ config }: Flags): Promise<void> {
   print({ hub: config.id, stateDir: config.stateDir })
 }
 
-async function main(args: readonly string[]): Promise<void> {
+async function main(args: readonly string[], fail: (error: unknown) => void): Promise<void> {
   const { words, flags } = parseCommandLine(args)
   const [verb, file, ...rest] = words
   if (rest.length > 0) throw usageError()
-  if (verb === undefined) return flags.checkConfig ? print(flags.config) : serve(flags)
+  if (verb === undefined) return flags.checkConfig ? print(flags.config) : serve(flags, fail)
   if (verb === 'init' && file === undefined) return init(flags)
   if (verb === 'ladder-request' && file !== undefined) return ladderRequest(file, flags)
   if (verb === 'ladder-import' && file !== undefined) return ladderImport(file, flags)
   throw usageError()
 }
 
-function fail(error: unknown): void {
-  const known = isZtError(error) ? error : new ZtError('ZT-500-INTERNAL', 'internal error', { cause: error })
-  const entry = ERROR_CODES.get(known.code)
-  createLogger({ name: 'hub' }).error('the hub ends', { error: known })
-  process.stderr.write(`hub: error: ${known.code} ${known.message}\nhub: hint: ${entry?.remedy ?? ''}\n`)
-  process.exit(entry?.exit ?? 1)
-}
-
-// What nobody awaited is a state that nobody knows: the hub ends rather than go on in it.
-process.on('unhandledRejection', fail)
-process.on('uncaughtException', fail)
-
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
-  fail(error)
-}
+await runProgram({
+  name: 'hub',
+  main,
+  onFault: (error) => createLogger({ name: 'hub' }).error('the hub ends', { error }),
+})

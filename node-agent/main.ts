@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs'
 import { basename, join as joinPath } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { ERROR_CODES } from '#shared/errors/codes.ts'
-import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { createLogger } from '#shared/host/logger.ts'
+import { runProgram } from '#shared/host/program.ts'
 import { parseJoinString } from '#shared/protocol/admission.ts'
 import { NodeAgent, runAs } from './agent.ts'
 import { loadNodeConfig, type NodeConfig } from './config.ts'
@@ -103,22 +103,8 @@ async function main(args: readonly string[]): Promise<void> {
   else await serve(config)
 }
 
-function fail(error: unknown): void {
-  const known = isZtError(error) ? error : new ZtError('ZT-500-INTERNAL', 'internal error', { cause: error })
-  const entry = ERROR_CODES.get(known.code)
-  createLogger({ name: 'node-agent' }).error('the node agent ends', { error: known })
-  process.stderr.write(
-    `node-agent: error: ${known.code} ${known.message}\nnode-agent: hint: ${entry?.remedy ?? ''}\n`,
-  )
-  process.exit(entry?.exit ?? 1)
-}
-
-// What nobody awaited is a state that nobody knows: the agent ends rather than go on in it; processes stay.
-process.on('unhandledRejection', fail)
-process.on('uncaughtException', fail)
-
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
-  fail(error)
-}
+await runProgram({
+  name: 'node-agent',
+  main,
+  onFault: (error) => createLogger({ name: 'node-agent' }).error('the node agent ends', { error }),
+})

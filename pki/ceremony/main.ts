@@ -1,8 +1,8 @@
 // The ceremony program, for the offline machine beside the token: `ceremony run FILE --local LOCAL`. Never part of
 // anything that has a network.
-import { ERROR_CODES } from '#shared/errors/codes.ts'
-import { isZtError, ZtError } from '#shared/errors/error.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
+import { runProgram } from '#shared/host/program.ts'
 import { runCeremony } from './run.ts'
 
 const USAGE = 'usage: ceremony run FILE --local LOCAL'
@@ -17,13 +17,4 @@ async function main(args: readonly string[]): Promise<void> {
   process.stdout.write(`transcript ${transcript}\nhash ${head}\n`)
 }
 
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
-  const known = isZtError(error) ? error : new ZtError('ZT-500-INTERNAL', 'internal error', { cause: error })
-  const entry = ERROR_CODES.get(known.code)
-  process.stderr.write(
-    `ceremony: error: ${known.code} ${known.message}\nceremony: hint: ${entry?.remedy ?? ''}\n`,
-  )
-  process.exitCode = entry?.exit ?? 1
-}
+await runProgram({ name: 'ceremony', main })
