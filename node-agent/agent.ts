@@ -78,6 +78,7 @@ export class NodeAgent {
   #generation: Generation | undefined
   #running: Promise<void> = Promise.resolve()
   #housekeeping: Timer | undefined
+  #closing: Promise<void> | undefined
 
   private constructor(options: AgentOptions, held: Held, lock: InstanceLock) {
     this.#options = options
@@ -146,7 +147,12 @@ export class NodeAgent {
   }
 
   /** Takes nothing more, lets what is under way finish, and ends; processes go on under the keeper. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
     this.#housekeeping?.cancel()
     this.#anchorer.stop()
     await this.#renewals.close(CLOSE_MS)

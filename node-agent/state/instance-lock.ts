@@ -20,5 +20,9 @@ export function acquireInstanceLock(path: string): InstanceLock {
     database.close()
     throw new ZtError('ZT-409-EXISTS', 'another node agent runs on this state_dir', { cause })
   }
-  return { release: () => database.close() }
+  return {
+    release: () => {
+      if (database.isOpen) database.close()
+    },
+  }
 }
