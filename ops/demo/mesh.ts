@@ -116,6 +116,10 @@ export class Mesh {
   /** Starts the hub, which starts its nats-server, and waits until the operator can log in. */
   async startHub(): Promise<void> {
     this.launchHub()
+    await this.awaitHub()
+  }
+
+  async awaitHub(): Promise<void> {
     await until('the hub', async () => {
       this.#requireRunning('hub')
       const answer = await this.ztctl(['login', ...this.#pin()])

@@ -126,8 +126,8 @@ export class Follower {
     const end = (): void => over.abort()
     const timer = clock.after(Math.max(0, Math.min(this.#silenceMs, mesh.msToRenewal)), end)
     const unlisten = mesh.current.channel.onStatus((status) => {
-      // Frames that were sent meanwhile are gone.
-      if (status.kind === 'connected') end()
+      // Frames that were sent meanwhile are gone; or the broker lets us in no more, and a login will say why.
+      if (status.kind === 'connected' || status.kind === 'unauthorized') end()
     })
     void mesh.current.channel.closed.then(end)
     stop.addEventListener('abort', end, { once: true })
