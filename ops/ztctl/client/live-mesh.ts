@@ -18,10 +18,13 @@ export class LiveMesh {
   #current: Mesh
   // UTC, milliseconds: a renewal that failed is not tried again before.
   #notBefore = 0
+  // The broker said that it takes these credentials no more; the channel itself notices only a moment later.
+  #shutOut = false
 
   private constructor(current: Mesh, options: MeshOptions) {
     this.#current = current
     this.#options = options
+    this.#watch(current)
   }
 
   /** Errors: ZT-401-SESSION, ZT-412-SESSION-DIR, ZT-503-NATS, ZT-503-HUB and those of login(). */
@@ -42,9 +45,11 @@ export class LiveMesh {
   /** A mesh with a fresh session and a channel that works; the same one if it is both. Errors: those of open(). */
   async refreshed(): Promise<Mesh> {
     const before = this.#current
-    if (this.msToRenewal > 0 && before.channel.connected) return before
+    if (this.msToRenewal > 0 && this.#connected) return before
     try {
       this.#current = await connectMesh(await openSession(this.#options), this.#options)
+      this.#shutOut = false
+      this.#watch(this.#current)
     } catch (error) {
       if (!this.#stillServes(error)) throw error
       this.#notBefore = this.#options.clock.now() + RENEWAL_RETRY_MS
@@ -56,8 +61,18 @@ export class LiveMesh {
 
   // A hub that is away for a while ends nothing that runs: 40 % of the session's life is there to be used.
   #stillServes(error: unknown): boolean {
-    const { session, channel } = this.#current
-    return isZtError(error) && channel.connected && session.identity.notAfter > this.#options.clock.now()
+    const { session } = this.#current
+    return isZtError(error) && this.#connected && session.identity.notAfter > this.#options.clock.now()
+  }
+
+  get #connected(): boolean {
+    return this.#current.channel.connected && !this.#shutOut
+  }
+
+  #watch({ channel }: Mesh): void {
+    channel.onStatus((status) => {
+      if (status.kind === 'unauthorized' && this.#current.channel === channel) this.#shutOut = true
+    })
   }
 
   async close(): Promise<void> {
