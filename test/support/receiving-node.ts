@@ -216,18 +216,17 @@ export class ReceivingNode {
     return signCapability(hub, this.claims(cmd, changes))
   }
 
-  /** Signed and sealed as ztctl does it. */
-  message(cmd: Command, changes: MessageChanges = {}): Message {
+  /** What ztctl signs, before it is signed. */
+  body(cmd: Command, changes: MessageChanges = {}): Record<string, unknown> {
     const signer = changes.signer ?? this.operator
     const tok = changes.token ?? this.token(cmd, changes.claims, changes.hub)
     const now = Math.floor(this.clock.now() / 1000)
-    const replyTo = `${inboxPrefix(signer.id)}.${randomUUID()}`
-    const body = {
+    return {
       v: 1,
       iss: signer.id,
       aud: this.node.id,
       chan: `nats:${this.subject}`,
-      reply: replyTo,
+      reply: `${inboxPrefix(signer.id)}.${randomUUID()}`,
       replyKey: encodeBase64url(this.callerKeys.publicKey),
       jti: randomUUID(),
       nonce: randomUUID(),
@@ -239,8 +238,14 @@ export class ReceivingNode {
       chain: [],
       ...changes.head,
     }
-    const text = this.seal(body, signer, changes.sealTo)
-    return { text, jti: String(body.jti), replyTo, from: signer }
+  }
+
+  /** Signed and sealed as ztctl does it. */
+  message(cmd: Command, changes: MessageChanges = {}): Message {
+    const from = changes.signer ?? this.operator
+    const body = this.body(cmd, changes)
+    const text = this.seal(body, from, changes.sealTo)
+    return { text, jti: String(body['jti']), replyTo: String(body['reply']), from }
   }
 
   /** Any body, by anybody who has a key that a certificate names. */
