@@ -1,5 +1,6 @@
 // Which processes of this machine belong to a mesh, by the kernel's own table, so that a test can say that none is left.
 import { readFileSync, readdirSync } from 'node:fs'
+import { basename } from 'node:path'
 import { commandLine, processesOf } from '#ops/demo/programs.ts'
 
 /** A process for as long as it is that one: its number may be given to another. */
@@ -52,14 +53,19 @@ export function isAlive({ pid, startTicks }: Incarnation): boolean {
   return status !== undefined && status.startTicks === startTicks && status.state !== 'Z'
 }
 
-/** Processes that have this word as an argument, wherever they run. */
-export function processesNaming(word: string): number[] {
-  return pids().filter((pid) => pid !== process.pid && argumentsOf(pid).includes(word))
+/** Processes of this program, by its bare name, with exactly these arguments, wherever they run. */
+export function processesOfArgv([program = '', ...rest]: readonly string[]): number[] {
+  return pids().filter((pid) => {
+    const [path = '', ...args] = argumentsOf(pid)
+    return (
+      basename(path) === program && args.length === rest.length && args.every((arg, at) => arg === rest[at])
+    )
+  })
 }
 
 function argumentsOf(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
   } catch {
     return []
   }

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { eventually } from '#test/support/eventually.ts'
 import type { TestMesh } from '#test/support/mesh.ts'
-import { processesNaming } from '#test/support/process-table.ts'
+import { processesOfArgv } from '#test/support/process-table.ts'
 
 interface Listed {
   readonly items: readonly {
@@ -40,10 +40,12 @@ export function describeProcesses(mesh: () => TestMesh): void {
         'echo up; wait; sleep 600',
       ].join('\n')
       const proc = await mesh().spawn('n1', ['sh', '-c', tree])
-      await eventually('the tree', () => (processesNaming(seconds).length === 3 ? true : undefined))
+      await eventually('the tree', () =>
+        processesOfArgv(['sleep', seconds]).length === 3 ? true : undefined,
+      )
       const killed = await mesh().json<Listed>(['kill', proc, '--grace', '200ms'])
       assert.equal(killed.items[0]?.state, 'exited')
-      assert.deepEqual(processesNaming(seconds), [])
+      assert.deepEqual(processesOfArgv(['sleep', seconds]), [])
     })
 
     it('lets a process end in its own way while its grace lasts', async () => {
