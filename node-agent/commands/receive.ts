@@ -11,7 +11,7 @@ import type { NodeLog } from '../audit/node-log.ts'
 import type { Rejections } from '../audit/rejections.ts'
 import type { RateBucket } from '../rate.ts'
 import type { Arrival } from './arrival.ts'
-import { checkAnchor, isPrivileged, type AnchorRule } from './checks/anchor.ts'
+import { checkAnchor, isAnchoredAtOnce, type AnchorRule } from './checks/anchor.ts'
 import { proveEnvelope, type EnvelopeJudge } from './checks/envelope.ts'
 import { proveGrant, type GrantJudge } from './checks/grant.ts'
 import type { GrantedCommand, PreparedCommand, Preparer } from './handler.ts'
@@ -134,7 +134,7 @@ export class Receiver {
         ...evidence(accepted, failed ?? accepted),
       })
     }
-    if (isPrivileged(cmd)) anchor.anchorSoon()
+    if (isAnchoredAtOnce(cmd)) anchor.anchorSoon()
   }
 
   async #recordFailure(

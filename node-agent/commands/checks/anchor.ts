@@ -9,8 +9,13 @@ export interface AnchorRule {
 }
 
 /** True for a spawn with more than what every process may have. */
-export function isPrivileged(cmd: Command): boolean {
+function isPrivileged(cmd: Command): boolean {
   return cmd.op === 'process.spawn' && cmd.sandbox.caps.some((name) => !DEFAULT_CAPABILITIES.includes(name))
+}
+
+/** True for what somebody may want undone and unseen: its rows are anchored at once, not with the next interval. */
+export function isAnchoredAtOnce(cmd: Command): boolean {
+  return cmd.op === 'process.kill' || isPrivileged(cmd)
 }
 
 /** `ageMs`: since the hub last confirmed a head of this log; Infinity if it never did. ZT-503-ANCHOR. */

@@ -115,6 +115,14 @@ describe('a kill', () => {
   const kill = (node: ReceivingNode, fields: object): Command =>
     of(node, 'process.kill', { grace_ms: 100, ...fields })
 
+  it('is anchored at once, and an ordinary spawn with the next interval', async (test) => {
+    const node = await ReceivingNode.create(test)
+    const { cmd, started } = await running(node)
+    assert.equal(node.anchorRequests, 0)
+    await node.send(kill(node, { proc: cmd.proc, started }))
+    assert.equal(node.anchorRequests, 1)
+  })
+
   it('names the process and its start, and is recorded', async (test) => {
     const node = await ReceivingNode.create(test)
     const { cmd, started } = await running(node)
