@@ -71,17 +71,20 @@ async function joinMesh(config: NodeConfig, joinFile: string): Promise<void> {
 }
 
 /** Beside this file, in the sources as in a release. */
-function keeperCommand(): readonly [string, ...string[]] {
+function keeperCommand({ output }: NodeConfig): readonly [string, ...string[]] {
   const released = basename(import.meta.filename) === 'node-agent.js'
-  return [
-    process.execPath,
-    joinPath(import.meta.dirname, released ? 'keeper.js' : joinPath('keeper', 'main.ts')),
-  ]
+  const program = joinPath(import.meta.dirname, released ? 'keeper.js' : joinPath('keeper', 'main.ts'))
+  return [process.execPath, program, '--max-output-bytes', String(output.maxBytesPerStream)]
 }
 
 async function serve(config: NodeConfig): Promise<void> {
   const logger = createLogger({ name: 'node-agent', level: config.logLevel })
-  const agent = await NodeAgent.start({ config, clock: systemClock, logger, keeperCommand: keeperCommand() })
+  const agent = await NodeAgent.start({
+    config,
+    clock: systemClock,
+    logger,
+    keeperCommand: keeperCommand(config),
+  })
   const end = (signal: string): void => {
     logger.info('ending', { signal })
     process.once(signal, () => process.exit(1))
