@@ -3,28 +3,14 @@
 // close. It stays so when hub and nodes start again.
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { newProcId } from '#ops/ztctl/client/spawn-command.ts'
-import { sha256Text } from '#shared/encoding/digest.ts'
-import { parseNodeName } from '#shared/identity/names.ts'
 import { principalTag } from '#shared/identity/principal-tag.ts'
-import { parseSpiffeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
-import { generateX25519 } from '#shared/jose/keys.ts'
-import { parseCommand, type Command } from '#shared/protocol/command.ts'
-import { openEncKey } from '#shared/protocol/enc-key.ts'
-import {
-  sealCommand,
-  sealHubRequest,
-  type EnvelopeRoute,
-  type SealedEnvelope,
-} from '#shared/protocol/envelope.ts'
-import { exchangeRequest, signIdToken, type ExchangeRequest } from '#shared/protocol/exchange.ts'
-import { commandSubject, hubSubject } from '#shared/protocol/subjects.ts'
-import { rowsOf } from '#test/support/audit-rows.ts'
+import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { judgementOf } from '#test/support/audit-rows.ts'
 import { BrokerThief } from '#test/support/broker-thief.ts'
 import { eventually } from '#test/support/eventually.ts'
 import { needsMesh, startTestMesh, type TestMesh } from '#test/support/mesh.ts'
+import type { Granted, Principal } from '#test/support/principal.ts'
 import { processesOfArgv } from '#test/support/process-table.ts'
 import { becomeOperator, keepSession, operatorsWhere } from '#test/support/two-operators.ts'
 import type { Typed } from '#test/support/typed.ts'
@@ -34,109 +20,29 @@ const REVOKED = { code: 'ZT-403-REVOKED' } as const
 // What begins this long after the command that revoked has returned, must be refused.
 const FELT_WITHIN_MS = 1_000
 const COUNT_EVERY_MS = 20
-
-interface Granted {
-  readonly node: string
-  readonly cmd: Command
-  readonly token: string
-  /** what the command is sealed to */
-  readonly nodeKey: string
-}
-
-/** Who acts with a session over a connection that hears and may say everything. */
-class Principal {
-  readonly thief: BrokerThief
-  readonly seconds = `${randomInt(100_000, 900_000)}.${randomInt(100_000, 900_000)}`
-
-  constructor(thief: BrokerThief) {
-    this.thief = thief
-  }
-
-  get running(): number {
-    return processesOfArgv(['sleep', this.seconds]).length
-  }
-
-  async askForCapability(node: string): Promise<Granted> {
-    const cmd = this.spawnOn(node)
-    const { access_token: token, zt } = await this.thief.client().hub('token', this.tokenRequest(cmd))
-    return { node, cmd, token, nodeKey: zt.node_key }
-  }
-
-  tokenRequest(cmd: Command): ExchangeRequest {
-    const { session, options } = this.thief.stolen
-    const subjectToken = signIdToken(session.identity, { hub: options.context.hubId, now: Date.now() })
-    return exchangeRequest(cmd, subjectToken)
-  }
-
-  /** Sends the command with its capability; answers the digest by which the node's log names the message. */
-  use({ node, cmd, token, nodeKey }: Granted): string {
-    const route = this.#route(commandSubject(parseNodeName(node)), { statement: nodeKey, owner: cmd.node })
-    return this.#send(route, sealCommand(route, { cmd, tok: token }))
-  }
-
-  /** Asks the hub and does not wait; answers the digest by which the hub's log names the message. */
-  ask(op: 'token' | 'node.list', params: object): string {
-    const { session, options } = this.thief.stolen
-    const to = { statement: session.credentials.hub_key, owner: options.context.hubId }
-    const route = this.#route(hubSubject(op), to)
-    return this.#send(route, sealHubRequest(route, { op, params }))
-  }
-
-  #route(subject: string, to: { readonly statement: string; readonly owner: SpiffeId }): EnvelopeRoute {
-    const { channel, stolen } = this.thief
-    const now = Date.now()
-    return {
-      identity: stolen.session.identity,
-      to: openEncKey(to.statement, { trust: stolen.trust, now, owner: to.owner }),
-      subject,
-      reply: channel.newInbox(),
-      replyKey: generateX25519().publicKey,
-      now,
-    }
-  }
-
-  #send({ subject, reply }: EnvelopeRoute, { text }: SealedEnvelope): string {
-    this.thief.channel.publish(subject, Buffer.from(text, 'latin1'), { replyTo: reply })
-    return sha256Text(text)
-  }
-
-  spawnOn(node: string): Command {
-    return parseCommand({
-      v: 1,
-      op: 'process.spawn',
-      node: this.thief.client().nodeId(node),
-      proc: newProcId(),
-      exe: { path: 'sleep' },
-      argv: ['sleep', this.seconds],
-      env: {},
-      sandbox: { profile: 'default@1', caps: ['read_anywhere', 'subprocess', 'workspace_rw'] },
-      limits: {},
-    })
-  }
-}
+/** A command that nobody else on this machine runs. */
+const SLEEP = ['sleep', `${randomInt(100_000, 900_000)}.${randomInt(100_000, 900_000)}`]
 
 describe('a revoked operator', { skip: needsMesh }, () => {
   const granted: Granted[] = []
   let mesh: TestMesh
   let bobsTerminal: NodeJS.ProcessEnv
+  let thief: BrokerThief
   let bob: Principal
   let follower: Typed
   let proc = ''
   let revokedAt = 0
 
-  /** How a log says that the message was judged. */
-  const judged = (file: string, digest: string): Promise<string> =>
-    eventually('a message to be judged', () => {
-      const row = rowsOf(file).find(({ req }) => req?.env === digest)
-      return row?.type === 'cmd.accepted' ? 'accepted' : row?.code
-    })
-  const judgedBy = (node: string, digest: string): Promise<string> => judged(mesh.auditFile(node), digest)
-  const judgedByHub = (digest: string): Promise<string> => judged(join(mesh.dir, 'hub', 'log.db'), digest)
+  const judgedBy = (node: string, digest: string): Promise<string> =>
+    judgementOf(mesh.auditFile(node), digest)
+  const judgedByHub = (digest: string): Promise<string> => judgementOf(mesh.hubLog, digest)
+  const running = (): number => processesOfArgv(SLEEP).length
 
   before(async () => {
     mesh = await startTestMesh({ nodes: [], hub: { operators: operatorsWhere('bob') } })
     bobsTerminal = keepSession(mesh)
-    bob = new Principal(await BrokerThief.enter(mesh))
+    thief = await BrokerThief.enter(mesh)
+    bob = thief.principal()
     await becomeOperator(mesh, 'alice')
     await mesh.programs.awaitHub()
     for (const node of NODES) await mesh.programs.addNode(node)
@@ -149,15 +55,15 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     follower = mesh.type(['logs', '-f', proc], bobsTerminal)
     await follower.printed('\n10\n')
     for (const node of NODES) {
-      assert.equal(await judgedBy(node, bob.use(await bob.askForCapability(node))), 'accepted')
-      granted.push(await bob.askForCapability(node))
+      assert.equal(await judgedBy(node, bob.command(await thief.capability(node, SLEEP))), 'accepted')
+      granted.push(await thief.capability(node, SLEEP))
     }
-    await eventually('what was let in to run', () => (bob.running === NODES.length ? true : undefined))
+    await eventually('what was let in to run', () => (running() === NODES.length ? true : undefined))
     await mesh.out(['revoke', 'operator/bob', '--yes', '--reason', 'left'])
     revokedAt = performance.now()
   })
   after(async () => {
-    await bob?.thief.leave()
+    await thief?.leave()
     await mesh?.end()
   })
 
@@ -175,16 +81,16 @@ describe('a revoked operator', { skip: needsMesh }, () => {
   }
 
   it('runs nothing on any node with a capability from before, and gets no other one', async () => {
-    const sent = granted.map((grant) => ({ node: grant.node, digest: bob.use(grant) }))
+    const sent = granted.map((grant) => ({ node: grant.node, digest: bob.command(grant) }))
     const asked = [
-      bob.ask('token', bob.tokenRequest(bob.spawnOn('n1'))),
-      bob.ask('token', bob.tokenRequest(bob.spawnOn('n2'))),
+      bob.ask('token', bob.tokenRequest(bob.spawnOn('n1', SLEEP))),
+      bob.ask('token', bob.tokenRequest(bob.spawnOn('n2', SLEEP))),
       bob.ask('node.list', {}),
     ]
     for (const { node, digest } of sent) assert.equal(await judgedBy(node, digest), REVOKED.code)
     for (const digest of asked) assert.equal(await judgedByHub(digest), REVOKED.code)
     inTime()
-    assert.equal(bob.running, NODES.length)
+    assert.equal(running(), NODES.length)
   })
 
   it('reads no further output of a process that he followed', async () => {
@@ -196,9 +102,7 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     await other.printed(`\n${last + (1.5 * FELT_WITHIN_MS) / COUNT_EVERY_MS}\n`)
     const sentTo = (operator: string): number[] => {
       const tag = principalTag(parseSpiffeId(`spiffe://mesh.example/operator/${operator}`))
-      const ours = bob.thief.heard.filter(({ subject }) =>
-        subject.startsWith(`zt.node.n1.out.${proc}.${tag}.`),
-      )
+      const ours = thief.heard.filter(({ subject }) => subject.startsWith(`zt.node.n1.out.${proc}.${tag}.`))
       return ours.map(({ atMs }) => atMs - revokedAt)
     }
     assert.ok(sentTo('bob').length > 0)
@@ -214,16 +118,16 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     await mesh.programs.kill('hub')
     await mesh.programs.startHub()
     for (const node of NODES) await restarted(node)
-    await eventually('the broker to be reached again', () => (bob.thief.channel.connected ? true : undefined))
+    await eventually('the broker to be reached again', () => (thief.channel.connected ? true : undefined))
     assert.equal(await judgedByHub(bob.ask('node.list', {})), REVOKED.code)
-    const alice = new Principal(await BrokerThief.enter(mesh))
+    const alice = await BrokerThief.enter(mesh)
     for (const { node, cmd, token } of granted) {
       // The node has a new key, which the hub tells whoever gets a capability for it.
-      const { nodeKey } = await alice.askForCapability(node)
-      assert.equal(await judgedBy(node, bob.use({ node, cmd, token, nodeKey })), REVOKED.code)
+      const { nodeKey } = await alice.capability(node, SLEEP)
+      assert.equal(await judgedBy(node, bob.command({ node, cmd, token, nodeKey })), REVOKED.code)
     }
-    await alice.thief.leave()
-    assert.equal(bob.running, NODES.length)
+    await alice.leave()
+    assert.equal(running(), NODES.length)
   })
 
   it('is told so by every verb', async () => {

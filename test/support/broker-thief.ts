@@ -19,6 +19,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { userInfo } from 'node:os'
 import type { TestMesh } from './mesh.ts'
+import { Principal, type Granted } from './principal.ts'
 
 /** A message as the broker carried it. */
 export interface Heard {
@@ -101,6 +102,27 @@ export class BrokerThief {
     })
     await channel.flush()
     return thief
+  }
+
+  /** Whose session was stolen, over this connection, by hand. */
+  principal(): Principal {
+    const { session, trust, options } = this.stolen
+    const { identity, credentials } = session
+    return new Principal({
+      identity,
+      trust,
+      hubId: options.context.hubId,
+      hubKey: credentials.hub_key,
+      channel: this.channel,
+    })
+  }
+
+  /** A capability that the hub gives whose session was stolen. Rejects as the hub refuses. */
+  async capability(node: string, argv: readonly string[]): Promise<Granted> {
+    const principal = this.principal()
+    const cmd = principal.spawnOn(node, argv)
+    const { access_token: token, zt } = await this.client().hub('token', principal.tokenRequest(cmd))
+    return { node, cmd, token, nodeKey: zt.node_key }
   }
 
   /** What the operator would see whose session was stolen, over a connection that nobody can close. */

@@ -124,6 +124,11 @@ export class TestMesh {
     return join(this.programs.nodeDir(node), 'state', 'audit.db')
   }
 
+  /** The audit database of the hub. */
+  get hubLog(): string {
+    return join(this.dir, 'hub', 'log.db')
+  }
+
   /** Ends everything. Fails if a program does not end when it is asked to, or a process of any kind is left. */
   async end(): Promise<void> {
     for (const typed of this.#typed) if (typed.running) typed.signal('SIGKILL')
