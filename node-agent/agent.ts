@@ -266,7 +266,7 @@ export class NodeAgent {
     const { log, trust, membership } = this.#held
     this.#keys.add(admission.encKey, admission.identity.notAfter)
     log.marks.raise('policy', admission.policyVersion)
-    await this.#denials.accept(admission.deny)
+    await this.#denials.offer(admission.deny)
     this.#admission = admission
     const parts = {
       node: membership.node,

@@ -17,17 +17,10 @@ import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError, isZtError } from '#shared/errors/error.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
 
 const MAX_BYTES = 64 * 1024
 const LINUX_MAX_ID = 4_294_967_294
-
-/** design.md §8: what every process may have unless the node's owner takes it away. */
-export const DEFAULT_CAPABILITIES: readonly string[] = [
-  'network',
-  'read_anywhere',
-  'subprocess',
-  'workspace_rw',
-]
 
 /** An absolute, normal path: what is written is what is meant, without `..`, `//` or a trailing slash. */
 const path: Parser<string> = (value, at) => {

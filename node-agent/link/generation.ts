@@ -1,6 +1,5 @@
 // One identity and its connection, from admission to the end of its drain. What arrives over it is handed on; nothing
 // is believed because it arrived here.
-import { isZtError } from '#shared/errors/error.ts'
 import type { Channel, ChannelMessage } from '#shared/host/channel.ts'
 import { sleep, type Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
@@ -96,15 +95,15 @@ export class Generation {
     this.#watchLink()
     const params = { enc_key: signEncKey(identity, encKey.publicKey, clock.now()) }
     const { deny } = await this.#hub.call({ op: 'hello', subject: hubSubject('hello'), params })
-    await denials.accept(deny)
+    await denials.offer(deny)
   }
 
   async #takeDenyList(data: Uint8Array): Promise<void> {
     try {
-      await this.#parts.denials.accept(Buffer.from(data).toString('latin1'))
+      await this.#parts.denials.offer(Buffer.from(data).toString('latin1'))
     } catch (error) {
-      // Anybody on the broker's side can send bytes here; an older list is a late one.
-      if (!isZtError(error, 'ZT-408-STALE')) this.#parts.logger.warn('a deny list was refused', { error })
+      // Anybody on the broker's side can send bytes here.
+      this.#parts.logger.warn('a deny list was refused', { error })
     }
   }
 
@@ -123,7 +122,7 @@ export class Generation {
     while (this.channel.connected) {
       try {
         const { deny } = await this.#hub.call({ op: 'deny', subject: hubSubject('deny'), params: {} })
-        await denials.accept(deny)
+        await denials.offer(deny)
         denials.resume(this)
         return
       } catch (error) {

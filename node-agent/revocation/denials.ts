@@ -61,6 +61,19 @@ export class Denials {
     await this.#keep(text, document)
   }
 
+  /**
+   * accept(), for a list that may have been overtaken on its way: an older one is ignored, the newer stays in force. So a
+   * hub that was restored from a backup brings nobody back, and does not stop the node either.
+   */
+  async offer(text: string): Promise<void> {
+    try {
+      await this.accept(text)
+    } catch (error) {
+      if (!isZtError(error, 'ZT-408-STALE')) throw error
+      this.#parts.logger.warn('an older deny list was ignored', { version: this.list.version })
+    }
+  }
+
   /** Pushes may be lost from now on: what comes is judged only after resume() for the same link. */
   suspend(link: object): void {
     this.#unsure.add(link)

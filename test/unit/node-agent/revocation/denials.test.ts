@@ -55,6 +55,16 @@ describe('the deny list of a node', () => {
     await assert.rejects(again.accept(older), { code: 'ZT-408-STALE' })
   })
 
+  it('ignores an older list that was overtaken on its way, and goes on with the newer', async (test) => {
+    const { make, list, ann } = await setUp(test)
+    const denials = make()
+    const older = list(1)
+    await denials.accept(list(2, [ann.id]))
+    await denials.offer(older)
+    assert.ok(isDenied(denials.list, ann))
+    await assert.rejects(denials.offer('noise'), { code: 'ZT-400-MALFORMED' })
+  })
+
   it('does not go back although its text was lost', async (test) => {
     const { make, list, ann, reopen, log } = await setUp(test)
     await make().accept(list(2, [ann.id]))
