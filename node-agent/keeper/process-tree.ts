@@ -48,21 +48,20 @@ export function membersLabelled(labels: ReadonlySet<string>): ProcStat[] {
 }
 
 /**
- * True once the sandbox whose init is `init` runs something else than its own setup. It is looked at through the
- * sandbox's own /proc, which lists nothing but its tree; that is in place as soon as init is hidden there.
+ * True once the sandbox with that root folder runs something else than its own setup, which carries `label`. It is
+ * looked at through the sandbox's own /proc, which lists nothing but its tree.
  */
-export function hasExecuted(init: number, label: string): boolean {
-  if (!isComplete(init)) return false
-  const proc = `/proc/${init}/root/proc`
+export function hasExecuted(root: string, label: string): boolean {
+  const proc = `${root}/proc`
   return allPids(proc).some((pid) => {
     const argv0 = argv0Of(proc, pid)
     return argv0 !== undefined && argv0 !== '' && argv0 !== label
   })
 }
 
-/** True while the sandbox has its own /proc with init hidden: its last step is done, and it has not ended. */
-export function isComplete(init: number): boolean {
-  const hidden = `/proc/${init}/root/proc/1`
+/** True if that is the root folder of a sandbox with its own /proc, in which init is hidden: one of its last steps. */
+export function isComplete(root: string): boolean {
+  const hidden = `${root}/proc/1`
   return existsSync(hidden) && !existsSync(`${hidden}/stat`)
 }
 

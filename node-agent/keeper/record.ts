@@ -46,6 +46,8 @@ export interface ProcRecord {
   readonly exit?: KeptExit
   /** why it ended, if it did not end by itself; for a failed one, what went wrong */
   readonly reason?: string
+  /** something else may have run than what was hashed: its name was given to another file while it started */
+  readonly replaced?: true
   readonly output: { readonly segmentBytes: number; readonly stdout: number; readonly stderr: number }
 }
 
@@ -83,6 +85,7 @@ export const procRecord: Parser<ProcRecord> = object({
     }),
   ),
   reason: optional(string({ max: 512 })),
+  replaced: optional(literal(true)),
   output: object({ segmentBytes: integer({ min: 1 }), stdout: count, stderr: count }),
 })
 

@@ -11,7 +11,7 @@ export interface FirstProcess {
 
 export interface StatusHandlers {
   /** The program is not executed yet; that waits for the gate. */
-  onFirstProcess(first: FirstProcess): void
+  onFirstProcess(first: FirstProcess): Promise<void>
   onExitCode(code: number): void
 }
 
@@ -22,19 +22,20 @@ export async function readStatus(channel: Socket, handlers: StatusHandlers): Pro
   const lines = new JsonLines(MAX_LINE_BYTES)
   try {
     for await (const chunk of channel) {
-      for (const value of lines.push(chunk as Buffer)) tell(value, handlers)
+      for (const value of lines.push(chunk as Buffer)) await tell(value, handlers)
     }
   } finally {
     channel.destroy()
   }
 }
 
-function tell(value: unknown, handlers: StatusHandlers): void {
+async function tell(value: unknown, handlers: StatusHandlers): Promise<void> {
   if (typeof value !== 'object' || value === null) return
   const members = new Map(Object.entries<unknown>(value as Record<string, unknown>))
   const pid = members.get('child-pid')
   const namespace = members.get('pid-namespace')
   const code = members.get('exit-code')
-  if (typeof pid === 'number' && typeof namespace === 'number') handlers.onFirstProcess({ pid, namespace })
+  if (typeof pid === 'number' && typeof namespace === 'number')
+    await handlers.onFirstProcess({ pid, namespace })
   if (typeof code === 'number') handlers.onExitCode(code)
 }

@@ -11,15 +11,16 @@ import { sleep, type Clock } from '#shared/host/clock.ts'
 import type { KillSignal } from '#shared/protocol/command.ts'
 import { launchPlan, type LaunchedPlan } from '../sandbox/launch.ts'
 import type { SandboxPlan } from '../sandbox/sandbox.ts'
+import { Binding } from './binding.ts'
 import { startDrain, type Drain } from './drain.ts'
-import { isSameFile, type OpenExecutable } from './exe.ts'
+import type { OpenExecutable } from './exe.ts'
 import type { PipeEnds } from './fifo.ts'
 import { OutputWriter, type OutputLimits } from './output-log.ts'
-import { hasExecuted, isComplete, readStat } from './process-tree.ts'
+import { readStat } from './process-tree.ts'
 import type { Started, Stream, TreeMember } from './protocol.ts'
 import { procDir, writeRecord, type KeptExit, type ProcRecord } from './record.ts'
 import { readStatus, type FirstProcess } from './status-channel.ts'
-import { afterLong } from './timing.ts'
+import { afterLong, standStill } from './timing.ts'
 import { Tree } from './tree.ts'
 
 /** Closed by the supervision. */
@@ -55,6 +56,9 @@ interface ProgramEnd {
 const WALL_GRACE_MS = 5000
 const WALL_TIME = 'wall time limit'
 const EXEC_POLL_MS = 1
+const QUICK_TRIES = 5
+const QUICK_WAIT_MS = 0.05
+const SCRIPT_OPEN_MS = 1000
 const LAST_OUTPUT_MS = 2000
 const REASON_CHARACTERS = 400
 
@@ -73,6 +77,11 @@ export class Supervised {
   #child: ChildProcess | undefined
   #tree: Tree | undefined
   #exitCode: number | undefined
+  #ready = false
+  #binding: Binding | undefined
+  /** looked at for the last time */
+  #verified = false
+  #replaced = false
   #executed = false
   #told = false
   #reason: string | undefined
@@ -152,6 +161,8 @@ export class Supervised {
     }
     await this.#gone()
     await this.#lastOutput()
+    this.#verifyLast()
+    this.#binding?.release()
     this.#options.exe.close()
     return this.#finish(end)
   }
@@ -159,14 +170,20 @@ export class Supervised {
   async #supervise(): Promise<ProgramEnd> {
     const { gate } = this.#options.pipes
     try {
-      const { child, status } = this.#launch()
+      const { child, status, ready } = this.#launch()
       this.#child = child
       const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
-      const [[code, signal]] = await Promise.all([exit, this.#follow(status)])
+      const [[code, signal]] = await Promise.all([exit, this.#follow(status), this.#onReady(ready)])
       return { code, signal }
     } finally {
       closeSync(gate)
     }
+  }
+
+  async #onReady(ready: Promise<void>): Promise<void> {
+    await ready
+    this.#ready = true
+    await this.#openGate()
   }
 
   #launch(): LaunchedPlan {
@@ -192,20 +209,53 @@ export class Supervised {
     })
   }
 
-  #onFirstProcess(first: FirstProcess): void {
-    const { clock, stateDir, wallMs, pipes } = this.#options
+  async #onFirstProcess(first: FirstProcess): Promise<void> {
+    const { stateDir } = this.#options
     const started = readStat(first.pid)?.started
     if (started === undefined) throw new ZtError('ZT-500-SPAWN', 'the sandbox ended before it began')
     this.#tree = new Tree(first, started)
     this.#record = { ...this.#record, state: 'running', pid: first.pid, started }
     writeRecord(stateDir, this.#record)
     // If we crash here, nothing is executed: the gate stays shut, and the next keeper ends what waits there.
+    await this.#openGate()
+  }
+
+  /** Once the sandbox is complete and its first process is on record, which we may learn in any order. */
+  async #openGate(): Promise<void> {
+    const { clock, pipes, wallMs } = this.#options
+    const tree = this.#tree
+    if (tree === undefined || !this.#ready) return
+    this.#binding = await this.#pin(tree)
+    if (this.#binding === undefined || !this.#verify()) return
     writeSync(pipes.gate, '1')
     if (wallMs !== undefined) {
       const timer = afterLong(clock, wallMs, () => this.#onWallTime())
       void this.ended.then(() => timer.cancel())
     }
-    void this.#watchExecution(this.#tree)
+    void this.#watchExecution(tree, this.#binding)
+  }
+
+  /** bubblewrap says that it is ready some microseconds before it changes its root; undefined if it ended instead. */
+  async #pin(tree: Tree): Promise<Binding | undefined> {
+    const { exe, clock } = this.#options
+    const files = exe.interpreter === undefined ? [exe.file] : [exe.file, exe.interpreter]
+    for (let tries = 0; !tree.ended; tries += 1) {
+      const binding = Binding.pin(tree.pid, files)
+      if (binding !== undefined) return binding
+      if (tries < QUICK_TRIES) standStill(QUICK_WAIT_MS)
+      else await sleep(clock, EXEC_POLL_MS)
+    }
+    return undefined
+  }
+
+  /** False, and the end of everything in it, if the sandbox shows another file than the one that was hashed. */
+  #verify(): boolean {
+    if (this.#binding?.holds !== false) return true
+    this.#replaced = true
+    this.#reason = 'the program was replaced while it started'
+    this.#startedNow.reject(new ZtError('ZT-412-FACT', this.#reason, { details: { fact: 'exe' } }))
+    this.#killNow()
+    return false
   }
 
   #onWallTime(): void {
@@ -214,9 +264,9 @@ export class Supervised {
   }
 
   /** Tells when the program itself runs. A program that ends sooner is told by bubblewrap's exit code. */
-  async #watchExecution(tree: Tree): Promise<void> {
+  async #watchExecution(tree: Tree, binding: Binding): Promise<void> {
     while (!tree.ended) {
-      if (hasExecuted(tree.pid, this.#options.plan.argv0)) {
+      if (binding.hasExecuted(this.#options.plan.argv0)) {
         this.#onExecuted(tree)
         return
       }
@@ -226,19 +276,21 @@ export class Supervised {
 
   #onExecuted(tree: Tree): void {
     this.#executed = true
-    const { exe } = this.#options
-    const files = exe.interpreter === undefined ? [exe.file] : [exe.file, exe.interpreter]
-    // The bind over the program's path is lost for good if that name is replaced on the host in between, so if it is
-    // there now it was there at the execve.
-    const bound = files.every((file) => isSameFile(`/proc/${tree.pid}/root${file.path}`, file))
-    // In this order: of a sandbox that ended while we looked, nothing can be said.
-    if (bound || !isComplete(tree.pid)) {
-      this.#tellStarted({ pid: tree.pid, started: tree.started })
-      return
+    if (!this.#verify()) return
+    // The kernel has opened a program by now. A script is opened once more, by its interpreter, a little later.
+    if (this.#options.exe.interpreter === undefined) this.#verified = true
+    else {
+      const timer = this.#options.clock.after(SCRIPT_OPEN_MS, () => this.#verifyLast())
+      void this.ended.then(() => timer.cancel())
     }
-    this.#reason = 'the program was replaced while it started'
-    this.#startedNow.reject(new ZtError('ZT-412-FACT', this.#reason, { details: { fact: 'exe' } }))
-    this.#killNow()
+    this.#tellStarted({ pid: tree.pid, started: tree.started })
+  }
+
+  /** Later than that, a name that changes hands says nothing about what runs already. */
+  #verifyLast(): void {
+    if (this.#verified) return
+    this.#verified = true
+    this.#verify()
   }
 
   /** The pipes end just before the tree does, and say so: asking the kernel again and again is for when they do not. */
@@ -280,6 +332,7 @@ export class Supervised {
       ended: clock.now(),
       ...(executed ? { exit: this.#exit(end) } : {}),
       ...(why === undefined ? {} : { reason: why }),
+      ...(this.#replaced ? { replaced: true } : {}),
     }
     try {
       writeRecord(stateDir, this.#record)
@@ -293,7 +346,8 @@ export class Supervised {
 
   #settleStart(executed: boolean): void {
     const { pid, started, reason = 'the sandbox could not be set up' } = this.#record
-    if (executed && pid !== undefined && started !== undefined) this.#tellStarted({ pid, started })
+    const ran = executed && !this.#replaced
+    if (ran && pid !== undefined && started !== undefined) this.#tellStarted({ pid, started })
     // bwrap(1): "execvp" is its last step; until then the program itself is not to blame.
     const code = reason.startsWith('bwrap: execvp') ? 'ZT-403-EXE' : 'ZT-500-SPAWN'
     this.#startedNow.reject(new ZtError(code, 'the program did not start', { details: { reason } }))

@@ -15,3 +15,10 @@ export function afterLong(clock: Clock, delayMs: number, action: () => void): Ti
   }
   return { cancel: () => timer.cancel() }
 }
+
+const nothing = new Int32Array(new SharedArrayBuffer(4))
+
+/** Gives the processor away for a fraction of a millisecond: no timer of Node is that short. Nothing else runs here. */
+export function standStill(delayMs: number): void {
+  Atomics.wait(nothing, 0, 0, delayMs)
+}

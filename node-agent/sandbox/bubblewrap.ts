@@ -11,6 +11,7 @@ import { renderProfile, WORKSPACE, type Profile, type Step } from './profile.ts'
 import {
   FIRST_PLAN_FD,
   GATE_FD,
+  READY_FD,
   STATUS_FD,
   type Finding,
   type RunAs,
@@ -131,7 +132,9 @@ function isolation(profile: Profile): string[] {
 
 function channels(cwd: string): string[] {
   const status = ['--json-status-fd', `${STATUS_FD}`, '--block-fd', `${GATE_FD}`]
-  return [...status, '--seccomp', `${Fd.filter}`, '--chdir', cwd]
+  // An empty file that nobody needs: to make it, bwrap reads and closes a descriptor, after all other mounts.
+  const ready = ['--perms', '0444', '--file', `${READY_FD}`, '/run/.ready']
+  return [...status, '--seccomp', `${Fd.filter}`, '--chdir', cwd, ...ready]
 }
 
 /** In the argument file, not in argv or bwrap's own environment: LD_PRELOAD there would load outside the sandbox. */

@@ -35,7 +35,7 @@ export interface SandboxSpec {
   readonly masks: readonly string[]
 }
 
-/** One program to start. Its descriptors: 3 tells its status, 4 is the gate, then `fds`. */
+/** One program to start. Its descriptors: 3 tells its status, 4 is the gate, 5 is read when it is ready, then `fds`. */
 export interface SandboxPlan {
   readonly file: string
   readonly argv0: string
@@ -65,4 +65,6 @@ export interface Sandbox {
 export const STATUS_FD = 3
 /** one byte read here, and the program is executed */
 export const GATE_FD = 4
-export const FIRST_PLAN_FD = 5
+/** read to its end, and closed, when the sandbox is complete but for entering it */
+export const READY_FD = 5
+export const FIRST_PLAN_FD = 6

@@ -73,9 +73,12 @@ for (const [way, { skip, ...options }] of Object.entries(WAYS)) {
 
     it('the workspace of another process is not there', async () => {
       await fixture.sh('echo mine > secret', { workspace: 'one' })
-      const other = await fixture.sh(`cat ${fixture.workspaceRoot}/one/secret ../one/secret; ls ${fixture.workspaceRoot}`, {
-        workspace: 'two',
-      })
+      const other = await fixture.sh(
+        `cat ${fixture.workspaceRoot}/one/secret ../one/secret; ls ${fixture.workspaceRoot}`,
+        {
+          workspace: 'two',
+        },
+      )
       assert.equal(other.stdout, '')
     })
 

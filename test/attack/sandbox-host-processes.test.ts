@@ -24,7 +24,9 @@ describe('from inside', { skip: needsSandbox }, () => {
     const victim = spawn('sleep', ['1000'], { stdio: 'ignore', ...(asRoot ? RUN_AS : {}) })
     t.after(() => victim.kill('SIGKILL'))
     await once(victim, 'spawn')
-    const own = await fixture.sh(`kill -9 ${victim.pid}; kill -9 ${fixture.keeper.pid}; kill -9 -1; echo survived`)
+    const own = await fixture.sh(
+      `kill -9 ${victim.pid}; kill -9 ${fixture.keeper.pid}; kill -9 -1; echo survived`,
+    )
     assert.equal(victim.exitCode, null)
     assert.equal(victim.signalCode, null)
     // "-1" is every process that may be signalled: its own tree, and nothing outside.
@@ -32,7 +34,14 @@ describe('from inside', { skip: needsSandbox }, () => {
     assert.equal((await fixture.sh('echo still here')).stdout, 'still here\n')
   })
 
-  for (const path of ['/proc/1/mem', '/proc/1/task/1/mem', '/proc/1/root', '/proc/1/fd', '/proc/1/environ', '/proc/1/maps']) {
+  for (const path of [
+    '/proc/1/mem',
+    '/proc/1/task/1/mem',
+    '/proc/1/root',
+    '/proc/1/fd',
+    '/proc/1/environ',
+    '/proc/1/maps',
+  ]) {
     it(`init, which runs without the filter, cannot be reached by ${path}`, async () => {
       const { stdout } = await fixture.perl(
         `print open(F, '+<', '${path}') || open(F, '<', '${path}') || opendir(D, '${path}') ? 'open' : 'no'`,
@@ -50,13 +59,16 @@ describe('from inside', { skip: needsSandbox }, () => {
   })
 
   it('init cannot be ended, stopped or traced', async () => {
-    const script = 'kill 9, 1; kill 19, 1; kill 15, 1; print syscall(101, 16, 1, 0, 0) == -1 ? "alive" : "traced"'
+    const script =
+      'kill 9, 1; kill 19, 1; kill 15, 1; print syscall(101, 16, 1, 0, 0) == -1 ? "alive" : "traced"'
     const { stdout, record } = await fixture.perl(script)
     assert.deepEqual([stdout, record.exit?.code], ['alive', 0])
   })
 
   it('the environment and the arguments of the keeper are not to be seen', async () => {
-    const { stdout } = await fixture.sh('cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n"')
+    const { stdout } = await fixture.sh(
+      'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n"',
+    )
     assert.doesNotMatch(stdout, /state-dir|keeper\/main|--args/)
   })
 

@@ -48,7 +48,10 @@ describe('inside', { skip: needsSandbox }, () => {
 
   it('the environment of the agent and of the keeper is not there', async () => {
     const { stdout } = await fixture.sh('env')
-    const names = stdout.trim().split('\n').map((line) => line.split('=')[0] ?? '')
+    const names = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split('=')[0] ?? '')
     assert.deepEqual(names.toSorted(), ['HOME', 'LANG', 'PATH', 'PWD', 'TMPDIR'])
   })
 

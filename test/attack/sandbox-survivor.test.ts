@@ -34,7 +34,11 @@ describe('a process', { skip: needsSandbox }, () => {
 
   for (const [what, script] of Object.entries(SURVIVORS)) {
     it(`that ${what} does not outlive a kill`, async () => {
-      const spawned = await fixture.spawn(['sh', '-c', `perl -e '${script.replaceAll("'", `'"'"'`)}'; sleep 1000`])
+      const spawned = await fixture.spawn([
+        'sh',
+        '-c',
+        `perl -e '${script.replaceAll("'", `'"'"'`)}'; sleep 1000`,
+      ])
       const members = await membersOnceBusy(spawned)
       const { proc, started } = spawned
       const record = await fixture.keeper.kill({ proc, started, signal: 'TERM', graceMs: 100 })
@@ -52,8 +56,15 @@ describe('a process', { skip: needsSandbox }, () => {
   }
 
   it('that forks as fast as it can does not outlive a kill', async () => {
-    const spawned = await fixture.spawn(['perl', '-e', '$n = 0; while ($n++ < 200) { fork or do { sleep 1000 } } sleep 1000'])
-    await waitFor(async () => ((await fixture.keeper.inspect(spawned.proc)).members.length > 100 ? true : undefined), 'forks')
+    const spawned = await fixture.spawn([
+      'perl',
+      '-e',
+      '$n = 0; while ($n++ < 200) { fork or do { sleep 1000 } } sleep 1000',
+    ])
+    await waitFor(
+      async () => ((await fixture.keeper.inspect(spawned.proc)).members.length > 100 ? true : undefined),
+      'forks',
+    )
     const { proc, started } = spawned
     assert.equal((await fixture.keeper.kill({ proc, started, signal: 'TERM', graceMs: 50 })).state, 'exited')
     assert.deepEqual((await fixture.keeper.inspect(proc)).members, [])

@@ -13,7 +13,20 @@ describe('from inside', { skip: needsSandbox }, () => {
   })
   after(() => fixture.end())
 
-  for (const folder of ['/', '/usr', '/usr/bin', '/etc', '/var', '/var/lib', '/home', '/opt', '/dev', '/proc', '/sys', '/bin/..']) {
+  for (const folder of [
+    '/',
+    '/usr',
+    '/usr/bin',
+    '/etc',
+    '/var',
+    '/var/lib',
+    '/home',
+    '/opt',
+    '/dev',
+    '/proc',
+    '/sys',
+    '/bin/..',
+  ]) {
     it(`nothing can be made in ${folder}`, async () => {
       const { stdout } = await fixture.sh(
         `touch ${folder}/zt-attack && echo file; mkdir ${folder}/zt-attack-d && echo folder; ln -s x ${folder}/zt-attack-l && echo link`,
@@ -33,12 +46,18 @@ describe('from inside', { skip: needsSandbox }, () => {
 
   it('what is written to /tmp, /var/tmp, /run and /dev/shm is not on the host', async () => {
     const name = `zt-attack-${process.pid}`
-    assert.equal((await fixture.sh(`for d in /tmp /var/tmp /run /dev/shm; do echo x > $d/${name} || exit 1; done`)).code, 0)
-    for (const folder of ['/tmp', '/var/tmp', '/run', '/dev/shm']) assert.equal(existsSync(join(folder, name)), false)
+    assert.equal(
+      (await fixture.sh(`for d in /tmp /var/tmp /run /dev/shm; do echo x > $d/${name} || exit 1; done`)).code,
+      0,
+    )
+    for (const folder of ['/tmp', '/var/tmp', '/run', '/dev/shm'])
+      assert.equal(existsSync(join(folder, name)), false)
   })
 
   it('the program that runs cannot be changed, also in the workspace', async () => {
-    await fixture.sh(`printf '#!/bin/sh\\necho changed > "$0"; rm -f "$0"; cat "$0"\\n' > tool; chmod +x tool`)
+    await fixture.sh(
+      `printf '#!/bin/sh\\necho changed > "$0"; rm -f "$0"; cat "$0"\\n' > tool; chmod +x tool`,
+    )
     const { stdout } = await fixture.run(['tool'], { path: '/workspace/tool' })
     assert.match(stdout, /^#!/)
   })

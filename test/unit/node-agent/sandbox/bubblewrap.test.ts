@@ -35,7 +35,7 @@ it(
   async (t) => {
     const plan = createBubblewrap(await tempDir(t)).plan(spec(t))
     t.after(() => plan.release())
-    assert.deepEqual(plan.args, ['--args', '5', '--', '/usr/bin/env', 'one', 'two'])
+    assert.deepEqual(plan.args, ['--args', '6', '--', '/usr/bin/env', 'one', 'two'])
     assert.equal(plan.argv0, 'ztmesh:test')
   },
 )
