@@ -1,5 +1,6 @@
 // The node agent put together. Order matters: first what was left open is settled with the keeper, then the node is
-// admitted, the deny list is fetched and the log is anchored, and only then is a command taken.
+// admitted, the deny list is fetched and the log is anchored, and only then is a command taken. It is long because it is
+// one diagram of what is wired to what; nothing is decided here.
 import { geteuid, getegid } from 'node:process'
 
 import { ZtError } from '#shared/errors/error.ts'
@@ -132,11 +133,13 @@ export class NodeAgent {
   static async start(options: AgentOptions): Promise<NodeAgent> {
     const paths = requireStateDir(options.config.stateDir)
     const lock = acquireInstanceLock(paths.lock)
+    let agent: NodeAgent | undefined
     try {
-      const agent = new NodeAgent(options, hold(options, paths), lock)
+      agent = new NodeAgent(options, hold(options, paths), lock)
       await agent.#begin()
       return agent
     } catch (error) {
+      await agent?.close()
       lock.release()
       throw error
     }
