@@ -70,6 +70,8 @@ export async function connectKeeper(options: ConnectOptions): Promise<KeeperClie
   const { clock, timeoutMs = DEFAULT_TIMEOUT_MS } = options
   const until = clock.now() + timeoutMs
   let keeper: ChildProcess | undefined
+  // The timers of a clock keep no process alive, and a keeper that fails to start leaves nothing else to wait for.
+  const hold = setInterval(() => undefined, timeoutMs)
   try {
     while (clock.now() < until) {
       const client = await attempt(options)
@@ -80,7 +82,7 @@ export async function connectKeeper(options: ConnectOptions): Promise<KeeperClie
       await sleep(clock, RETRY_MS)
     }
   } finally {
-    // Not before: until it listens, it may be all that this process waits for.
+    clearInterval(hold)
     keeper?.unref()
   }
   throw new ZtError('ZT-503-SANDBOX', 'the keeper does not start: see keeper/keeper.log in the state folder')
