@@ -15,6 +15,8 @@ export interface GrantedCommand<C extends Command = Command> {
   readonly envelope: CommandEnvelope
   readonly sender: VerifiedSvid
   readonly claims: CapabilityClaims
+  /** that signed the token */
+  readonly hub: VerifiedSvid
   readonly trail: Trail
   /** of the monotonic clock, when the message came */
   readonly arrivedNs: bigint

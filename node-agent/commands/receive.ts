@@ -14,6 +14,7 @@ import type { Arrival } from './arrival.ts'
 import { checkAnchor, isAnchoredAtOnce, type AnchorRule } from './checks/anchor.ts'
 import { proveEnvelope, type EnvelopeJudge } from './checks/envelope.ts'
 import { proveGrant, type GrantJudge } from './checks/grant.ts'
+import { checkStillGranted } from './checks/still.ts'
 import type { GrantedCommand, PreparedCommand, Preparer } from './handler.ts'
 import { Trail } from './trail.ts'
 
@@ -78,16 +79,17 @@ export class Receiver {
     const arrivedNs = clock.monotonicNs()
     await ready()
     const proven = proveEnvelope(arrival, this.#parts, trail)
-    const { claims } = proveGrant(proven, this.#parts, trail)
+    const { claims, hub } = proveGrant(proven, this.#parts, trail)
     trail.check = 15
     const { envelope, sender } = proven
-    return { cmd: envelope.cmd, envelope, sender, claims, trail, arrivedNs }
+    return { cmd: envelope.cmd, envelope, sender, claims, hub, trail, arrivedNs }
   }
 
   /** Checks 16 and 17. If the process dies in the middle, the transaction never was, and neither was the command. */
   async #accept(granted: GrantedCommand, prepared: PreparedCommand): Promise<RowReceipt> {
-    const { anchor } = this.#parts
+    const { anchor, ready } = this.#parts
     try {
+      await ready()
       granted.trail.run(16, () => checkAnchor(granted.cmd, anchor.ageMs(), anchor))
       granted.trail.check = 17
       return await this.#commit(granted, prepared)
@@ -97,14 +99,16 @@ export class Receiver {
     }
   }
 
-  #commit({ cmd, envelope, claims, trail }: GrantedCommand, prepared: PreparedCommand): Promise<RowReceipt> {
+  #commit(granted: GrantedCommand, prepared: PreparedCommand): Promise<RowReceipt> {
     const { log, clock } = this.#parts
+    const { cmd, envelope, claims, trail } = granted
     const { payload } = prepared
     const priv =
       payload === undefined ? {} : { priv: { alg: 'sha-256-salted', c: payload.commitment } as const }
     const draft = { type: 'cmd.accepted', out: 'allow', ...trail.row(), ...priv, obj: prepared.obj } as const
     const proc = 'proc' in cmd ? cmd.proc : null
     return log.append(draft, () => {
+      checkStillGranted(granted, this.#parts)
       log.consumed.consume({ ...envelope, issuer: envelope.iss }, claims)
       log.commands.open({ jti: envelope.jti, op: cmd.op, txn: claims.txn, proc, acceptedMs: clock.now() })
       if (payload !== undefined) log.payloads.add(payload)

@@ -23,12 +23,15 @@ export class FakeKeeper implements ProcessKeeper {
   readonly records: Map<ProcId, ProcRecord> = new Map()
   /** thrown by the next call of that name, once */
   readonly failures: Map<keyof ProcessKeeper, Error> = new Map()
+  /** awaited by prepare(), as a large program is hashed */
+  whileHashing: () => Promise<void> = () => Promise.resolve()
   /** awaited by start(), before it starts */
   beforeStart: () => Promise<void> = () => Promise.resolve()
   #ticks = 1000
 
   async prepare(request: PrepareRequest): Promise<Prepared> {
     this.#fail('prepare')
+    await this.whileHashing()
     this.prepared.push(request)
     return { handle: `handle-${this.prepared.length}`, realpath: request.path, sha256: EXE_SHA256 }
   }

@@ -12,7 +12,7 @@ import {
 } from '#shared/protocol/capability.ts'
 import type { Command } from '#shared/protocol/command.ts'
 import type { DenyList } from '#shared/protocol/deny-list.ts'
-import type { SvidValidator } from '#shared/x509/svid.ts'
+import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import type { Marks } from '../../audit/marks.ts'
 import { refuseBeforeMemory } from '../../audit/memory-start.ts'
 import type { Trail } from '../trail.ts'
@@ -40,12 +40,14 @@ export interface GrantJudge {
 export interface Grant {
   readonly claims: CapabilityClaims
   readonly detail: AuthorizationDetail
+  /** that signed the token */
+  readonly hub: VerifiedSvid
 }
 
 /** The token's claims and the one thing that it grants. Throws the code of its check. */
 export function proveGrant(proven: ProvenEnvelope, judge: GrantJudge, trail: Trail): Grant {
   const { envelope, sender } = proven
-  const { claims, detail } = trail.run(10, () => proveToken(proven, judge))
+  const { claims, detail, hub } = trail.run(10, () => proveToken(proven, judge))
   trail.claims = claims
   trail.run(11, () => matchCommand(envelope.cmd, detail))
   trail.run(12, () => checkTrustChain(envelope.chain, claims))
@@ -54,7 +56,7 @@ export function proveGrant(proven: ProvenEnvelope, judge: GrantJudge, trail: Tra
     checkPolicyVersion(claims, judge.marks)
     checkLocalPolicy({ cmd: envelope.cmd, caller: sender.id, origin: claims.sub }, judge.policy)
   })
-  return { claims, detail }
+  return { claims, detail, hub }
 }
 
 function proveToken({ envelope, sender }: ProvenEnvelope, judge: GrantJudge): Grant {
@@ -72,7 +74,7 @@ function proveToken({ envelope, sender }: ProvenEnvelope, judge: GrantJudge): Gr
   if (judge.deny.deniesId(claims.sub))
     throw new ZtError('ZT-403-REVOKED', 'the authority behind the token is revoked')
   refuseBeforeMemory(judge.marks, 'token', claims.iat)
-  return { claims, detail }
+  return { claims, detail, hub }
 }
 
 /**
