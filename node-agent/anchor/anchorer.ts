@@ -158,6 +158,12 @@ export class Anchorer {
 
   async #ask(sent: Checkpoint, old: number, again = false): Promise<AnchorResponse> {
     const { log, ask } = this.#parts
+    // Known to us, or said by the hub: more rows were confirmed than there are.
+    if (old > sent.size) {
+      throw new ZtError('ZT-490-TRUNCATED', 'the hub holds a larger head of this log than there is', {
+        details: { size: sent.size, anchored: old },
+      })
+    }
     const proof = log.durable.proveConsistency(old, sent.size).map(encodeBase64url)
     const request = { checkpoint: sent.note, old, proof, hub_old: this.#state.heads?.hubSize ?? 0 }
     try {
@@ -166,11 +172,7 @@ export class Anchorer {
       const held = isZtError(error, 'ZT-409-ANCHOR') ? error.details['size'] : undefined
       // An answer that was lost: the hub is further than we know. It must still be within what we have.
       if (typeof held !== 'number' || again) throw error
-      if (held <= sent.size) return this.#ask(sent, held, true)
-      throw new ZtError('ZT-490-TRUNCATED', 'the hub holds a larger head of this log than there is', {
-        cause: error,
-        details: { size: sent.size, anchored: held },
-      })
+      return this.#ask(sent, held, true)
     }
   }
 
