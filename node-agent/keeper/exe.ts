@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   openSync,
   read,
@@ -72,7 +73,7 @@ export class ExecutableStore {
     const place = locate(request)
     const file = await this.#hold(place.host, request.runAs, place.workspace)
     try {
-      if (file.path === file.realpath && hidden.some((folder) => isWithin(file.realpath, folder))) {
+      if (file.path === file.realpath && hidden.some((folder) => isWithin(file.realpath, resolved(folder)))) {
         throw new ZtError('ZT-403-EXE', 'the program lies in a folder that no process may see')
       }
       const line = await interpreterOf(file.fd)
@@ -196,6 +197,11 @@ function openProgram(path: string): number {
   } finally {
     closeSync(name)
   }
+}
+
+/** Without links, as far as it exists. */
+function resolved(folder: string): string {
+  return existsSync(folder) ? realpathSync(folder) : folder
 }
 
 /** Where the sandbox shows a file of the workspace; undefined if a link led out of it. */

@@ -116,7 +116,7 @@ function hostUser(runAs: RunAs): RunAs | undefined {
   const allowed = runAs.uid !== 0 && (own === 0 || own === runAs.uid)
   if (!allowed) {
     throw new ZtError('ZT-412-FACT', 'this node cannot run a process as that user', {
-      details: { fact: 'run_as' },
+      details: { fact: 'runAs' },
     })
   }
   return own === 0 ? runAs : undefined

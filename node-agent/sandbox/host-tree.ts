@@ -1,6 +1,7 @@
 // What of the host's file tree goes into a sandbox, and under which paths the agent's own folders would show there.
 import { existsSync, lstatSync, readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { posix } from 'node:path'
+import { ZtError } from '#shared/errors/error.ts'
 import { closedAncestor, isWithin, mayExecute } from './access.ts'
 import type { RunAs } from './sandbox.ts'
 
@@ -96,11 +97,23 @@ export function pathsOf(folder: string, mounts: readonly Mount[]): string[] {
 export function masks(folders: readonly string[], runAs: RunAs): string[] {
   const mounts = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
   const points = folders
-    .map((folder) => realpathSync(folder))
+    .map(realFolder)
     .flatMap((folder) => pathsOf(folder, mounts))
     .map((path) => closedAncestor(path, runAs) ?? path)
     .filter((path) => isShown(path, runAs))
   return [...new Set(points)].flatMap((path) => ['--tmpfs', path, '--remount-ro', path])
+}
+
+/** A folder that is not there cannot be covered, and would show when it is made: then nothing runs. */
+function realFolder(folder: string): string {
+  try {
+    return realpathSync(folder)
+  } catch (cause) {
+    throw new ZtError('ZT-412-FACT', 'a folder that must be hidden does not exist', {
+      cause,
+      details: { fact: 'mask' },
+    })
+  }
 }
 
 function isShown(path: string, runAs: RunAs): boolean {

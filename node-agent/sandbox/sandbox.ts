@@ -19,7 +19,7 @@ export interface SandboxSpec {
   readonly label: string
   readonly caps: readonly string[]
   readonly runAs: RunAs
-  /** argv[0] is what the caller wrote; see SandboxPlan.argv0Kept */
+  /** argv[0] reaches the program as the caller wrote it if the tool can do that; else it is the program's path */
   readonly argv: readonly string[]
   readonly exe: BoundFile
   /** the program that the first line of a script names */

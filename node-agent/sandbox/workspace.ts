@@ -83,7 +83,7 @@ function requireReachable(path: string, runAs: RunAs): void {
   if (closed === undefined) return
   throw new ZtError(
     'ZT-412-FACT',
-    `the user of workloads cannot enter ${closed}: chmod o+x it, or move workspace_root`,
+    `the user of workloads cannot enter ${closed}: chmod o+x it, or move workspaceRoot`,
     {
       details: { fact: 'workspace', path: closed.slice(0, 200) },
     },

@@ -1,6 +1,6 @@
 // The keeper as the agent sees it: a process runs once, is killed whole, and outlives the agent that started it.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { openOutput } from '#node-agent/keeper/output-log.ts'
 import { hasEnded, readStat } from '#node-agent/keeper/process-tree.ts'
-import { keeperSocket, procDir, type ProcRecord } from '#node-agent/keeper/record.ts'
+import { claimProc, keeperSocket, procDir, writeRecord, type ProcRecord } from '#node-agent/keeper/record.ts'
 import { parseProcId, type ProcId } from '#shared/identity/names.ts'
 import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
 import {
@@ -377,6 +377,24 @@ describe('the agent', { skip }, () => {
     for (const { pid, started } of [...members, spawned]) assert.ok(hasEnded(pid, started), String(pid))
   })
 
+  it('finds nothing left of a keeper that died while a process was being set up', async (t) => {
+    const fixture = await own(t)
+    const { record } = await fixture.run(['true'])
+    const [left, foreign] = [randomProc(), randomProc()]
+    const pretend = (proc: ProcId): ChildProcess =>
+      spawn('sleep', ['1000'], { argv0: `ztmesh:${proc}`, stdio: 'ignore' })
+    const [ours, theirs] = [pretend(left), pretend(foreign)]
+    t.after(() => theirs.kill('SIGKILL'))
+    const ended = once(ours, 'exit')
+    await crash(fixture, () => {
+      claimProc(fixture.stateDir, left)
+      writeRecord(fixture.stateDir, { ...record, proc: left, state: 'starting' })
+    })
+    assert.deepEqual(await ended, [null, 'SIGKILL'])
+    assert.equal((await fixture.keeper.inspect(left)).record.state, 'lost')
+    assert.equal(theirs.signalCode, null)
+  })
+
   it('meets one keeper for one folder, however many it starts', async (t) => {
     const fixture = await own(t)
     const second = spawn(KEEPER_COMMAND[0], [...KEEPER_COMMAND.slice(1), '--state-dir', fixture.stateDir], {
@@ -420,10 +438,7 @@ describe('the agent', { skip }, () => {
 })
 
 /** Kills the keeper, as a fault would; `meanwhile` runs before the next one is started. */
-async function crash(
-  fixture: KeeperFixture,
-  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
-): Promise<void> {
+async function crash(fixture: KeeperFixture, meanwhile: () => unknown = () => undefined): Promise<void> {
   const { keeper } = fixture
   process.kill(keeper.pid, 'SIGKILL')
   await keeper.closed

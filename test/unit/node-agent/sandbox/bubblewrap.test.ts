@@ -52,7 +52,7 @@ for (const uid of process.geteuid?.() === 0 ? [0] : [0, 4_000_001]) {
     const dir = await tempDir(t)
     assert.throws(() => createBubblewrap(dir).plan(spec(t, { runAs: { uid, gid: uid } })), {
       code: 'ZT-412-FACT',
-      details: { fact: 'run_as' },
+      details: { fact: 'runAs' },
     })
   })
 }

@@ -61,3 +61,10 @@ it('masks nothing twice, and nothing that is not shown', () => {
     '/usr/share',
   ])
 })
+
+it('runs nothing when a folder that must be hidden does not exist yet', () => {
+  assert.throws(() => masks(['/usr/share', '/no/such/folder'], NOBODY), {
+    code: 'ZT-412-FACT',
+    details: { fact: 'mask' },
+  })
+})
