@@ -199,7 +199,7 @@ export class NodeAgent {
       workspaceRoot: config.workspaceRoot,
       searchPath: config.searchPath,
       runAs: runAs(config),
-      masks: [],
+      masks: config.hide,
       outputOf: (proc: Parameters<typeof processSource>[1]) =>
         processSource(config.stateDir, proc, processes),
       observe: (ns: bigint) => logger.debug('a process was asked for', { zero_trust_us: Number(ns / 1000n) }),
@@ -339,7 +339,7 @@ function hold({ config, clock }: AgentOptions, paths: StatePaths): Held {
   if (membership.node !== config.name) {
     throw new ZtError(
       'ZT-400-CONFIG',
-      `state_dir belongs to node "${membership.node}", not to "${config.name}"`,
+      `stateDir belongs to node "${membership.node}", not to "${config.name}"`,
     )
   }
   const trust = new SvidValidator(readBundleFile(paths.bundle, clock.now()))
@@ -353,5 +353,5 @@ export function runAs(config: Pick<NodeConfig, 'runAs'>): RunAs {
   const own: RunAs = { uid: geteuid?.() ?? 0, gid: getegid?.() ?? 0 }
   if (own.uid === 0) return config.runAs ?? NOBODY
   if (config.runAs === undefined || (config.runAs.uid === own.uid && config.runAs.gid === own.gid)) return own
-  throw new ZtError('ZT-400-CONFIG', 'field "run_as" names another user, and the agent is not root')
+  throw new ZtError('ZT-400-CONFIG', 'field "runAs" names another user, and the agent is not root')
 }

@@ -34,10 +34,11 @@ const seconds = (min: number, max: number): Parser<number> => integer({ min, max
 
 const fileShape = object({
   name: parsed(parseNodeName),
-  state_dir: path,
-  workspace_root: path,
-  search_path: optional(array(path, { min: 1, max: 32 })),
-  run_as: optional(
+  stateDir: path,
+  workspaceRoot: path,
+  searchPath: optional(array(path, { min: 1, max: 32 })),
+  hide: optional(array(path, { max: 64 })),
+  runAs: optional(
     object({ uid: integer({ min: 1, max: LINUX_MAX_ID }), gid: integer({ min: 1, max: LINUX_MAX_ID }) }),
   ),
   allow: optional(
@@ -50,25 +51,25 @@ const fileShape = object({
   ),
   anchor: optional(
     object({
-      interval_s: optional(seconds(1, 30)),
-      heartbeat_s: optional(seconds(5, 50)),
-      max_age_s: optional(seconds(10, 3600)),
-      required_for: optional(oneOf(['privileged-spawns', 'every-spawn'])),
+      intervalS: optional(seconds(1, 30)),
+      heartbeatS: optional(seconds(5, 50)),
+      maxAgeS: optional(seconds(10, 3600)),
+      requiredFor: optional(oneOf(['privileged-spawns', 'every-spawn'])),
     }),
   ),
   output: optional(
     object({
-      max_bytes_per_stream: optional(integer({ min: 64 * 1024, max: 1024 ** 4 })),
-      max_sessions: optional(integer({ min: 1, max: 10_000 })),
+      maxBytesPerStream: optional(integer({ min: 64 * 1024, max: 1024 ** 4 })),
+      maxSessions: optional(integer({ min: 1, max: 10_000 })),
     }),
   ),
   rate: optional(
     object({
-      messages_per_s: optional(integer({ min: 1, max: 100_000 })),
-      commands_per_s_per_caller: optional(integer({ min: 1, max: 100_000 })),
+      messagesPerS: optional(integer({ min: 1, max: 100_000 })),
+      commandsPerSPerCaller: optional(integer({ min: 1, max: 100_000 })),
     }),
   ),
-  log_level: optional(oneOf(['debug', 'info', 'warn', 'error'])),
+  logLevel: optional(oneOf(['debug', 'info', 'warn', 'error'])),
 })
 
 export interface NodeConfig {
@@ -76,6 +77,8 @@ export interface NodeConfig {
   readonly stateDir: string
   readonly workspaceRoot: string
   readonly searchPath: readonly string[]
+  /** host folders that no process sees, besides the agent's own */
+  readonly hide: readonly string[]
   readonly runAs: { readonly uid: number; readonly gid: number } | undefined
   readonly allow: {
     readonly capabilities: readonly string[]
@@ -130,24 +133,25 @@ type ConfigFile = ReturnType<typeof fileShape>
 function complete(file: ConfigFile): NodeConfig {
   const config: NodeConfig = {
     name: file.name,
-    stateDir: file.state_dir,
-    workspaceRoot: file.workspace_root,
-    searchPath: file.search_path ?? ['/usr/local/bin', '/usr/bin', '/bin'],
-    runAs: file.run_as,
+    stateDir: file.stateDir,
+    workspaceRoot: file.workspaceRoot,
+    hide: file.hide ?? [],
+    searchPath: file.searchPath ?? ['/usr/local/bin', '/usr/bin', '/bin'],
+    runAs: file.runAs,
     allow: {
       capabilities: (file.allow?.capabilities ?? DEFAULT_CAPABILITIES).toSorted(),
       callers: file.allow?.callers,
     },
     anchor: completeAnchor(file.anchor),
     output: {
-      maxBytesPerStream: file.output?.max_bytes_per_stream ?? 64 * 1024 * 1024,
-      maxSessions: file.output?.max_sessions ?? 256,
+      maxBytesPerStream: file.output?.maxBytesPerStream ?? 64 * 1024 * 1024,
+      maxSessions: file.output?.maxSessions ?? 256,
     },
     rate: {
-      messagesPerSecond: file.rate?.messages_per_s ?? 500,
-      commandsPerSecondPerCaller: file.rate?.commands_per_s_per_caller ?? 200,
+      messagesPerSecond: file.rate?.messagesPerS ?? 500,
+      commandsPerSecondPerCaller: file.rate?.commandsPerSPerCaller ?? 200,
     },
-    logLevel: file.log_level ?? 'info',
+    logLevel: file.logLevel ?? 'info',
   }
   refuseContradictions(config)
   return config
@@ -155,10 +159,10 @@ function complete(file: ConfigFile): NodeConfig {
 
 function completeAnchor(anchor: ConfigFile['anchor']): NodeConfig['anchor'] {
   return {
-    intervalMs: (anchor?.interval_s ?? 5) * 1000,
-    heartbeatMs: (anchor?.heartbeat_s ?? 30) * 1000,
-    maxAgeMs: (anchor?.max_age_s ?? 60) * 1000,
-    requiredFor: anchor?.required_for ?? 'privileged-spawns',
+    intervalMs: (anchor?.intervalS ?? 5) * 1000,
+    heartbeatMs: (anchor?.heartbeatS ?? 30) * 1000,
+    maxAgeMs: (anchor?.maxAgeS ?? 60) * 1000,
+    requiredFor: anchor?.requiredFor ?? 'privileged-spawns',
   }
 }
 
@@ -166,11 +170,11 @@ function refuseContradictions(config: NodeConfig): void {
   const { stateDir, workspaceRoot, anchor } = config
   // A workspace is writable from inside a sandbox, so neither folder may hold the other.
   if (`${workspaceRoot}/`.startsWith(`${stateDir}/`) || `${stateDir}/`.startsWith(`${workspaceRoot}/`)) {
-    throw new ZtError('ZT-422-SCHEMA', 'fields "state_dir" and "workspace_root" must not contain each other')
+    throw new ZtError('ZT-422-SCHEMA', 'fields "stateDir" and "workspaceRoot" must not contain each other')
   }
   // An idle node anchors one heartbeat row a period; it must not go stale between two of them.
   if (anchor.heartbeatMs + 2 * anchor.intervalMs > anchor.maxAgeMs) {
-    throw new ZtError('ZT-422-SCHEMA', 'field "anchor.max_age_s" is too short for its heartbeat and interval')
+    throw new ZtError('ZT-422-SCHEMA', 'field "anchor.maxAgeS" is too short for its heartbeat and interval')
   }
   if (new Set(config.allow.capabilities).size !== config.allow.capabilities.length) {
     throw new ZtError('ZT-422-SCHEMA', 'field "allow.capabilities" names one twice')

@@ -36,7 +36,7 @@ export async function join(config: NodeConfig, ticket: JoinTicket, clock: Clock)
   const lock = acquireInstanceLock(paths.lock)
   try {
     if (loadMembership(paths.membership) !== undefined) {
-      throw new ZtError('ZT-409-EXISTS', 'this state_dir belongs to a node that has joined already')
+      throw new ZtError('ZT-409-EXISTS', 'this stateDir belongs to a node that has joined already')
     }
     const trust = await pinRoot(paths, ticket, clock)
     const log = createLog(paths, ticket, clock)

@@ -32,11 +32,11 @@ export function readBundleFile(path: string, at: number): TrustBundle {
   try {
     content = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new ZtError('ZT-400-CONFIG', 'there is no trust bundle in state_dir: join first', { cause })
+    throw new ZtError('ZT-400-CONFIG', 'there is no trust bundle in stateDir: join first', { cause })
   }
   const [pinnedRoot, text, end] = content.split('\n')
   if (pinnedRoot === undefined || text === undefined || end !== '') {
-    throw new ZtError('ZT-401-BUNDLE', 'the trust bundle in state_dir is damaged')
+    throw new ZtError('ZT-401-BUNDLE', 'the trust bundle in stateDir is damaged')
   }
   return openBundle(text, { pinnedRoot }, at)
 }

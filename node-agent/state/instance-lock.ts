@@ -18,7 +18,7 @@ export function acquireInstanceLock(path: string): InstanceLock {
     database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
   } catch (cause) {
     database.close()
-    throw new ZtError('ZT-409-EXISTS', 'another node agent runs on this state_dir', { cause })
+    throw new ZtError('ZT-409-EXISTS', 'another node agent runs on this stateDir', { cause })
   }
   return {
     release: () => {

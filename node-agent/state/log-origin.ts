@@ -23,10 +23,7 @@ export function chooseLogOrigin(path: string, owner: LogOwner, nowMs: number): s
     return origin
   }
   if (!FORM.test(held) || !held.startsWith(prefix)) {
-    throw new ZtError(
-      'ZT-400-CONFIG',
-      `${path} does not name a log of this node: state_dir is another node's`,
-    )
+    throw new ZtError('ZT-400-CONFIG', `${path} does not name a log of this node: stateDir is another node's`)
   }
   return held
 }

@@ -37,10 +37,10 @@ export function statePaths(dir: string): StatePaths {
 /** Errors: ZT-400-CONFIG if the folder is missing, a link, of another user, or open to anybody else. */
 export function requireStateDir(dir: string): StatePaths {
   const stat = lstatSync(dir, { throwIfNoEntry: false })
-  if (stat === undefined) throw new ZtError('ZT-400-CONFIG', `state_dir ${dir} does not exist: join first`)
+  if (stat === undefined) throw new ZtError('ZT-400-CONFIG', `stateDir ${dir} does not exist: join first`)
   const closed = stat.isDirectory() && stat.uid === geteuid?.() && (stat.mode & 0o077) === 0
   if (!closed)
-    throw new ZtError('ZT-400-CONFIG', `state_dir ${dir} must be a folder of this user with mode 0700`)
+    throw new ZtError('ZT-400-CONFIG', `stateDir ${dir} must be a folder of this user with mode 0700`)
   return statePaths(dir)
 }
 

@@ -178,8 +178,10 @@ export class Mesh {
     mkdirSync(dir, { recursive: true })
     const config = {
       name,
-      state_dir: join(dir, 'state'),
-      workspace_root: join(this.#workspaces(), name),
+      stateDir: join(dir, 'state'),
+      workspaceRoot: join(this.#workspaces(), name),
+      // The hub's keys, the root's token and the other nodes live on this one machine too.
+      hide: [this.dir],
       ...this.#options.node,
     }
     writeFileSync(join(dir, 'node.json'), JSON.stringify(config, null, 2))

@@ -59,7 +59,7 @@ describe('a broker that reads what passes', { skip: needsMesh }, () => {
   let programs = ''
 
   before(async () => {
-    mesh = await startTestMesh({ node: { anchor: { interval_s: 1 } } })
+    mesh = await startTestMesh({ node: { anchor: { intervalS: 1 } } })
     programs = mkdtempSync('/var/tmp/ztmesh-programs-')
     chmodSync(programs, 0o755)
     copyFileSync('/bin/sh', join(programs, secrets.program))

@@ -86,8 +86,8 @@ describe("the node's configuration", () => {
   it('is refused with one code, or is sound', () => {
     const sound = {
       name: 'n1',
-      state_dir: '/var/lib/z',
-      workspace_root: '/srv/z',
+      stateDir: '/var/lib/z',
+      workspaceRoot: '/srv/z',
       allow: { capabilities: [] },
     }
     fc.assert(

@@ -38,7 +38,7 @@ export class AnchoredNode {
 
   /** `early`: told when a first history is there, and the agent has ended in order. */
   static async start(early?: (mesh: TestMesh) => void): Promise<AnchoredNode> {
-    const mesh = await startTestMesh({ nodes: [NODE], node: { anchor: { interval_s: 1 } } })
+    const mesh = await startTestMesh({ nodes: [NODE], node: { anchor: { intervalS: 1 } } })
     try {
       if (early !== undefined) {
         await mesh.programs.kill(NODE, 'SIGTERM')

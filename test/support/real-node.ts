@@ -56,8 +56,8 @@ export class RealNode {
     await mkdir(joinPath(dir, 'state'), { mode: 0o700 })
     const fields = {
       name,
-      state_dir: joinPath(dir, 'state'),
-      workspace_root: joinPath(dir, 'work'),
+      stateDir: joinPath(dir, 'state'),
+      workspaceRoot: joinPath(dir, 'work'),
       ...config,
     }
     const parsed = parseNodeConfig(Buffer.from(JSON.stringify(fields)))

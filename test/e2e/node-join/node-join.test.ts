@@ -23,7 +23,7 @@ const dirs: string[] = []
 async function configOf(name: string): Promise<NodeConfig> {
   const dir = await mkdtemp(joinPath(tmpdir(), 'ztmesh-node-'))
   dirs.push(dir)
-  const fields = { name, state_dir: joinPath(dir, 'state'), workspace_root: joinPath(dir, 'work') }
+  const fields = { name, stateDir: joinPath(dir, 'state'), workspaceRoot: joinPath(dir, 'work') }
   return parseNodeConfig(Buffer.from(JSON.stringify(fields)))
 }
 

@@ -3,30 +3,30 @@ import { describe, it } from 'node:test'
 import { loadNodeConfig, parseNodeConfig } from '#node-agent/config.ts'
 import { runAs } from '#node-agent/agent.ts'
 
-const SOUND = { name: 'mac-mini', state_dir: '/var/lib/ztmesh', workspace_root: '/srv/ztmesh' }
+const SOUND = { name: 'mac-mini', stateDir: '/var/lib/ztmesh', workspaceRoot: '/srv/ztmesh' }
 const parse = (value: unknown): ReturnType<typeof parseNodeConfig> =>
   parseNodeConfig(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)))
 
 const refused: Readonly<Record<string, unknown>> = {
   'an unknown field': { ...SOUND, debug: true },
-  'a missing name': { state_dir: '/a', workspace_root: '/b' },
+  'a missing name': { stateDir: '/a', workspaceRoot: '/b' },
   'a name with a dot': { ...SOUND, name: 'mac.mini' },
-  'a relative state_dir': { ...SOUND, state_dir: 'state' },
-  'a state_dir with a parent step': { ...SOUND, state_dir: '/var/../etc' },
-  'a state_dir with a trailing slash': { ...SOUND, state_dir: '/var/lib/' },
-  'the root as a state_dir': { ...SOUND, state_dir: '/' },
-  'a workspace inside the state': { ...SOUND, workspace_root: '/var/lib/ztmesh/work' },
-  'a state inside the workspaces': { ...SOUND, state_dir: '/srv/ztmesh/state' },
-  'one folder for both': { ...SOUND, workspace_root: '/var/lib/ztmesh' },
-  'an empty search path': { ...SOUND, search_path: [] },
-  'a relative search path': { ...SOUND, search_path: ['bin'] },
-  'root as the user of workloads': { ...SOUND, run_as: { uid: 0, gid: 0 } },
+  'a relative stateDir': { ...SOUND, stateDir: 'state' },
+  'a stateDir with a parent step': { ...SOUND, stateDir: '/var/../etc' },
+  'a stateDir with a trailing slash': { ...SOUND, stateDir: '/var/lib/' },
+  'the root as a stateDir': { ...SOUND, stateDir: '/' },
+  'a workspace inside the state': { ...SOUND, workspaceRoot: '/var/lib/ztmesh/work' },
+  'a state inside the workspaces': { ...SOUND, stateDir: '/srv/ztmesh/state' },
+  'one folder for both': { ...SOUND, workspaceRoot: '/var/lib/ztmesh' },
+  'an empty search path': { ...SOUND, searchPath: [] },
+  'a relative search path': { ...SOUND, searchPath: ['bin'] },
+  'root as the user of workloads': { ...SOUND, runAs: { uid: 0, gid: 0 } },
   'a pattern as a caller': { ...SOUND, allow: { callers: ['spiffe://mesh.example/operator/*'] } },
   'no callers at all': { ...SOUND, allow: { callers: [] } },
   'a capability twice': { ...SOUND, allow: { capabilities: ['network', 'network'] } },
-  'an anchor age shorter than its heartbeat': { ...SOUND, anchor: { max_age_s: 20 } },
-  'a heartbeat of no seconds': { ...SOUND, anchor: { heartbeat_s: 0 } },
-  'a duplicate field': '{"name":"a","name":"b","state_dir":"/a","workspace_root":"/b"}',
+  'an anchor age shorter than its heartbeat': { ...SOUND, anchor: { maxAgeS: 20 } },
+  'a heartbeat of no seconds': { ...SOUND, anchor: { heartbeatS: 0 } },
+  'a duplicate field': '{"name":"a","name":"b","stateDir":"/a","workspaceRoot":"/b"}',
   'a comment': '{"name":"a"} // x',
   'no json': 'name = mac-mini',
   'a list': [],

@@ -21,7 +21,7 @@ function run(args: readonly string[], input = ''): { status: number | null; stdo
 async function configFile(test: TestContext, changes: object = {}): Promise<string> {
   const dir = await tempDir(test)
   const file = join(dir, 'node.json')
-  const fields = { name: 'n1', state_dir: join(dir, 'state'), workspace_root: join(dir, 'work'), ...changes }
+  const fields = { name: 'n1', stateDir: join(dir, 'state'), workspaceRoot: join(dir, 'work'), ...changes }
   await writeFile(file, JSON.stringify(fields))
   return file
 }
