@@ -1,7 +1,9 @@
-// The heads up to which both logs are known to agree: ours at the hub, the hub's with us.
+// The heads up to which both logs are known to agree: ours at the hub, the hub's with us. And, once they were found to
+// contradict each other, what was found: a restart must not make the node trust again.
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
-import { base64urlText, integer, object, string, type Parser } from '#shared/encoding/shape.ts'
+import { base64urlText, integer, object, oneOf, string, type Parser } from '#shared/encoding/shape.ts'
+import { ZtError } from '#shared/errors/error.ts'
 
 export interface AnchorHeads {
   /** size of our log that the hub confirmed last */
@@ -13,10 +15,32 @@ export interface AnchorHeads {
   readonly hubNote: string
 }
 
+/** What makes an answer, or a refusal, evidence against somebody, and not a mishap. */
+const CONTRADICTIONS = [
+  'ZT-490-FORK',
+  'ZT-490-PROOF',
+  'ZT-490-ANCHOR',
+  'ZT-490-TRUNCATED',
+  'ZT-490-SIGNATURE',
+] as const
+
+interface Contradiction {
+  readonly code: (typeof CONTRADICTIONS)[number]
+  readonly message: string
+}
+
+/** True if the two logs cannot both be what they are said to be. */
+export function isContradiction(error: unknown): error is ZtError {
+  return error instanceof ZtError && CONTRADICTIONS.some((code) => code === error.code)
+}
+
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS anchor_heads (
   one INTEGER PRIMARY KEY CHECK (one = 1), own_size INTEGER NOT NULL, hub_size INTEGER NOT NULL,
   hub_root TEXT NOT NULL, hub_note TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS anchor_contradiction (
+  one INTEGER PRIMARY KEY CHECK (one = 1), code TEXT NOT NULL, message TEXT NOT NULL
 ) STRICT;
 `
 
@@ -27,9 +51,16 @@ const line: Parser<AnchorHeads> = object({
   hubNote: string({ max: 16 * 1024 }),
 })
 
+const contradictionLine: Parser<Contradiction> = object({
+  code: oneOf(CONTRADICTIONS),
+  message: string({ max: 16 * 1024 }),
+})
+
 export class AnchorState {
   readonly #save: StatementSync
+  readonly #distrust: StatementSync
   #heads: AnchorHeads | undefined
+  #contradiction: ZtError | undefined
 
   constructor(database: DatabaseSync) {
     database.exec(SCHEMA)
@@ -40,6 +71,12 @@ export class AnchorState {
       )
       .get()
     this.#heads = row === undefined ? undefined : line({ ...row }, 'anchor_heads')
+    // The first one stays: what comes after it is found with logs that are distrusted already.
+    this.#distrust = database.prepare('INSERT OR IGNORE INTO anchor_contradiction VALUES (1, ?, ?)')
+    const found = database.prepare('SELECT code, message FROM anchor_contradiction').get()
+    if (found === undefined) return
+    const { code, message } = contradictionLine({ ...found }, 'anchor_contradiction')
+    this.#contradiction = new ZtError(code, message)
   }
 
   get heads(): AnchorHeads | undefined {
@@ -50,5 +87,20 @@ export class AnchorState {
   save(heads: AnchorHeads): void {
     this.#save.run(heads.ownSize, heads.hubSize, heads.hubRoot, heads.hubNote)
     this.#heads = heads
+  }
+
+  /** What the two logs were found to contradict each other in, in this start or an earlier one. */
+  get contradiction(): ZtError | undefined {
+    return this.#contradiction
+  }
+
+  /** Holds from now on, even if it cannot be written down. */
+  distrust(found: ZtError): void {
+    this.#contradiction ??= found
+  }
+
+  /** Inside the transaction of `anchor.rejected`. */
+  saveContradiction({ code, message }: ZtError): void {
+    this.#distrust.run(code, message)
   }
 }

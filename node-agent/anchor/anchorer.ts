@@ -8,7 +8,7 @@ import type { Logger } from '#shared/host/logger.ts'
 import type { Checkpoint } from '#shared/log/checkpoint.ts'
 import type { AnchorRequest, AnchorResponse } from '#shared/protocol/anchor.ts'
 import type { NodeLog } from '../audit/node-log.ts'
-import { AnchorState } from './anchor-state.ts'
+import { AnchorState, isContradiction } from './anchor-state.ts'
 import { verifyConfirmation, type HubLog } from './confirmation.ts'
 
 export interface AnchorerParts {
@@ -23,15 +23,6 @@ export interface AnchorerParts {
   readonly ask: (request: AnchorRequest) => Promise<AnchorResponse>
 }
 
-/** What makes an answer, or a refusal, evidence against somebody, and not a mishap. */
-const CONTRADICTIONS: ReadonlySet<string> = new Set([
-  'ZT-490-FORK',
-  'ZT-490-PROOF',
-  'ZT-490-ANCHOR',
-  'ZT-490-TRUNCATED',
-  'ZT-490-SIGNATURE',
-])
-
 export class Anchorer {
   readonly #parts: AnchorerParts
   readonly #state: AnchorState
@@ -41,7 +32,6 @@ export class Anchorer {
   #movedNs: bigint
   #seenSize: number
   #stale = false
-  #contradiction: ZtError | undefined
   #anchoring: Promise<void> | undefined
   #again = false
   #timer: Timer | undefined
@@ -61,9 +51,10 @@ export class Anchorer {
     return Number(this.#parts.clock.monotonicNs() - this.#confirmedNs) / 1e6
   }
 
-  /** Throws what was found, for ever after, if the two logs contradict each other: that takes a person. */
+  /** Throws what was found, for ever after and over restarts, if the two logs contradict each other: that takes a person. */
   requireTrust(): void {
-    if (this.#contradiction !== undefined) throw this.#contradiction
+    const { contradiction } = this.#state
+    if (contradiction !== undefined) throw contradiction
   }
 
   /** Ticks from now on. */
@@ -197,8 +188,8 @@ export class Anchorer {
   }
 
   async #reject(sent: Checkpoint, error: unknown): Promise<void> {
-    if (!isZtError(error) || !CONTRADICTIONS.has(error.code)) return
-    this.#contradiction = error
+    if (!isContradiction(error)) return
+    this.#state.distrust(error)
     const { log, logger } = this.#parts
     logger.error('the logs of node and hub contradict each other', { error })
     const held = this.#state.heads
@@ -206,6 +197,8 @@ export class Anchorer {
       sent: { size: sent.size, note_sha256: sha256Text(sent.note) },
       ...(held !== undefined && { held: { size: held.hubSize, note: held.hubNote } }),
     }
-    await log.append({ type: 'anchor.rejected', out: 'error', code: error.code, obj })
+    await log.append({ type: 'anchor.rejected', out: 'error', code: error.code, obj }, () =>
+      this.#state.saveContradiction(error),
+    )
   }
 }

@@ -191,4 +191,28 @@ describe('two logs that contradict each other', () => {
       await assert.rejects(anchorer.anchor(), { code })
     })
   }
+  it('are still not trusted after a restart, whatever the hub says by then', async (test) => {
+    const { make, link, hub, requests, reopen } = await setUp(test)
+    link.ask = (request) => hub.answer(request, { size: 99 })
+    await assert.rejects(make().anchor(), { code: 'ZT-490-ANCHOR' })
+    link.ask = (request) => hub.answer(request)
+    const log = await reopen()
+    const again = make(log)
+    assert.throws(() => again.requireTrust(), { code: 'ZT-490-ANCHOR', message: /leaf that the hub shows/ })
+    await assert.rejects(again.anchor(), { code: 'ZT-490-ANCHOR' })
+    assert.equal(requests.length, 1)
+    assert.equal(typesOf(log).filter((type) => type === 'anchor.rejected').length, 1)
+  })
+
+  it('are no such thing when the hub was only away: a restart trusts as before', async (test) => {
+    const { make, link, hub, reopen } = await setUp(test)
+    link.ask = async () => {
+      throw new ZtError('ZT-503-HUB', 'away')
+    }
+    await assert.rejects(make().anchor(), { code: 'ZT-503-HUB' })
+    link.ask = (request) => hub.answer(request)
+    const again = make(await reopen())
+    again.requireTrust()
+    await again.anchor()
+  })
 })
