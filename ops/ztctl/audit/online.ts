@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
-import { currentContext, type Context, type Place } from '../client/contexts.ts'
+import { currentContext, type Context } from '../client/contexts.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
 import type { Mesh } from '../client/mesh.ts'
@@ -15,7 +15,7 @@ import type { Io } from '../io.ts'
 import { verifyNodeLog } from './export.ts'
 import { verifyHubLog, type HubLog } from './hub-log.ts'
 import type { LogOutcome } from './outcome.ts'
-import { readSeenHead, rememberHead } from './seen-head.ts'
+import { readSeenHead, rememberHead, type TimedPlace } from './seen-head.ts'
 import type { WitnessedLog } from './witnessed.ts'
 
 const SILENCE_MS = 15_000
@@ -23,14 +23,14 @@ const SILENCE_MS = 15_000
 interface Setting {
   readonly mesh: Mesh
   readonly context: Context
-  readonly place: Place
+  readonly place: TimedPlace
   /** folder for copies */
   readonly save: string | undefined
 }
 
 /** Verifies the hub's log and those of the nodes that are meant. Errors: those of LiveMesh.open() and Mesh.hub(). */
 export async function verifyOnline(call: Invocation, io: Io): Promise<readonly LogOutcome[]> {
-  const place = { env: io.env, uid: currentUid() }
+  const place = { env: io.env, uid: currentUid(), clock: io.clock }
   const context = currentContext(call, place)
   const save = call.flags.one('save')
   if (save !== undefined) makeFolder(save)
@@ -66,7 +66,7 @@ async function verifyHub({
   const copy = save === undefined ? undefined : join(save, 'hub.ztlog')
   const ask = (request: LogRequest): Promise<LogResult> => mesh.hub('log', request)
   const log = await verifyHubLog({ ask, identity, seen: seen?.head, copy })
-  if (log.report.firstBad === undefined) rememberHead({ identity, head: log.head }, context, place)
+  if (log.report.firstBad === undefined) await rememberHead({ identity, head: log.head }, context, place)
   return { log, outcome: { name: 'hub', origin: identity.origin, report: log.report } }
 }
 

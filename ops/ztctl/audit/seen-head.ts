@@ -6,10 +6,13 @@ import { base64urlText, integer, literal, object, string, type Parser } from '#s
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
 import type { TreeHead } from '#shared/log/checkpoint.ts'
+import { sameBytes } from '#shared/log/hash.ts'
 import type { LogIdentity } from '#shared/protocol/admission.ts'
 import { claimConfigDir, configDir } from '../client/config-dir.ts'
 import type { Context, Place } from '../client/contexts.ts'
+import { withLock } from '../client/lock.ts'
 import { readOwned, writeOwned } from '../client/owned-files.ts'
 
 export interface SeenHead {
@@ -26,6 +29,7 @@ interface Stored {
 }
 
 const MAX_BYTES = 4096
+const PATIENCE_MS = 10_000
 
 const parseStored: Parser<Stored> = object({
   kind: literal('SeenHead'),
@@ -49,12 +53,39 @@ export function readSeenHead(context: Context, { env, uid }: Place): SeenHead | 
   }
 }
 
-/** Remembers a head that was verified, in the place of the one before. */
-export function rememberHead({ identity, head }: SeenHead, context: Context, { env, uid }: Place): void {
-  const folder = configDir(env)
-  claimConfigDir(folder, uid)
+/**
+ * Remembers a head that was verified, unless a larger one is remembered: of several ztctl that verify at once, the
+ * slower one must not bring back what the faster one has left behind. Errors: ZT-490-FORK if another ztctl was shown
+ * another head of that size, ZT-490-SIGNATURE if it was shown another key, ZT-504-TIMEOUT, and those of readSeenHead().
+ */
+export async function rememberHead(seen: SeenHead, context: Context, place: TimedPlace): Promise<void> {
+  const folder = configDir(place.env)
+  claimConfigDir(folder, place.uid)
+  const name = fileName(context)
+  await withLock({ folder, name, clock: place.clock, patience: PATIENCE_MS }, async () => {
+    const held = readSeenHead(context, place)
+    if (held === undefined || isNewer(seen, held)) writeOwned(folder, name, formatSeen(seen))
+  })
+}
+
+export interface TimedPlace extends Place {
+  readonly clock: Clock
+}
+
+function isNewer({ identity, head }: SeenHead, held: SeenHead): boolean {
+  if (identity.vkey !== held.identity.vkey)
+    throw new ZtError(
+      'ZT-490-SIGNATURE',
+      "the hub's log has another key than another ztctl was shown meanwhile",
+    )
+  if (head.size === held.head.size && !sameBytes(head.root, held.head.root))
+    throw new ZtError('ZT-490-FORK', `the hub showed another ztctl another head of size ${head.size}`)
+  return head.size > held.head.size
+}
+
+function formatSeen({ identity, head }: SeenHead): string {
   const stored: Stored = { kind: 'SeenHead', ...identity, size: head.size, root: encodeBase64url(head.root) }
-  writeOwned(folder, fileName(context), `${JSON.stringify(stored)}\n`)
+  return `${JSON.stringify(stored)}\n`
 }
 
 // Named after the pin and not after the context's name: another mesh under the same name has another history.
