@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { STATE_DIR } from './build-mesh.ts'
+import { removeOutside } from './outside.ts'
 import { commandLine, endProcessesOf, processesOf } from './programs.ts'
 
 const DIR = join(STATE_DIR, 'up')
@@ -18,5 +19,6 @@ export function isRunning(): boolean {
 export async function endMesh(): Promise<void> {
   await endProcessesOf(DIR)
   if (processesOf(DIR).length > 0) throw new Error('something of the mesh does not end')
+  removeOutside(DIR)
   rmSync(PIDS_FILE, { force: true })
 }

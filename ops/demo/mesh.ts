@@ -2,12 +2,13 @@
 // node agents, and ztctl as its user would type it. The demo, `make up`, the end-to-end tests and the bench share it.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeRoot, signLadder } from './ceremony.ts'
+import { removeOutside, sessionFolder, workspaceFolder } from './outside.ts'
 import {
   endProcessesOf,
   mustRun,
@@ -150,22 +151,7 @@ export class Mesh {
   }
 
   #ownEnv(): NodeJS.ProcessEnv {
-    const session = this.#outside('session', '/dev/shm')
-    return { ZTMESH_CONFIG_DIR: join(this.dir, 'ztctl'), ZTMESH_RUNTIME_DIR: session }
-  }
-
-  /** A folder that cannot be below `dir`, made once and remembered there; stop() removes it. */
-  #outside(what: 'session' | 'workspaces', parent: string): string {
-    const mark = join(this.dir, `${what}-folder`)
-    if (!existsSync(mark)) writeFileSync(mark, mkdtempSync(join(parent, 'ztmesh-')))
-    return readFileSync(mark, 'utf8')
-  }
-
-  // Workloads run as nobody, who may not be able to enter the folder that a checkout lies in.
-  #workspaces(): string {
-    const folder = this.#outside('workspaces', '/var/tmp')
-    chmodSync(folder, 0o711)
-    return folder
+    return { ZTMESH_CONFIG_DIR: join(this.dir, 'ztctl'), ZTMESH_RUNTIME_DIR: sessionFolder(this.dir) }
   }
 
   nodeDir(name: string): string {
@@ -179,7 +165,7 @@ export class Mesh {
     const config = {
       name,
       stateDir: join(dir, 'state'),
-      workspaceRoot: join(this.#workspaces(), name),
+      workspaceRoot: join(workspaceFolder(this.dir), name),
       // The hub's keys, the root's token and the other nodes live on this one machine too.
       hide: [this.dir],
       ...this.#options.node,
@@ -233,11 +219,7 @@ export class Mesh {
     for (const name of names) await this.kill(name, 'SIGTERM')
     // Keepers outlive their agents, by design; with the mesh they end.
     await endProcessesOf(this.dir)
-    for (const what of ['session', 'workspaces']) {
-      const mark = join(this.dir, `${what}-folder`)
-      if (existsSync(mark)) rmSync(readFileSync(mark, 'utf8'), { recursive: true, force: true })
-      rmSync(mark, { force: true })
-    }
+    removeOutside(this.dir)
   }
 
   async #must(args: readonly string[]): Promise<Finished> {
