@@ -4,7 +4,8 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
-import { DenyList, signDenyList, type DenyEntry } from '#shared/protocol/deny-list.ts'
+import { DenyList, MAX_DENY_BYTES, signDenyList, type DenyEntry } from '#shared/protocol/deny-list.ts'
+import type { WrittenRow } from '../audit/rows.ts'
 import type { Denials as StoredDenials, DenyStore } from '../store/store.ts'
 
 interface Parts {
@@ -20,7 +21,23 @@ interface SignedList {
   readonly text: string
 }
 
+interface Change {
+  readonly edit: (entries: readonly DenyEntry[]) => readonly DenyEntry[]
+  /** Runs once, when it is known that the list can be changed, and before it is. */
+  readonly write: () => Promise<WrittenRow>
+}
+
+export interface DenyChange {
+  /** version of the deny list that holds it */
+  readonly ver: number
+  readonly row: WrittenRow
+}
+
 const MAX_ATTEMPTS = 10
+// The chain of a later SVID of the hub may be longer than the one of today.
+const MAX_SIGNED_BYTES = MAX_DENY_BYTES - 8 * 1024
+/** Characters of a reason that the signed list says; the audit row says it whole. */
+const MAX_REASON = 64
 
 export class Denials {
   /** Checked by every part of the hub that takes an SVID; changed only by this class. */
@@ -28,6 +45,7 @@ export class Denials {
   readonly #parts: Parts
   #stored: StoredDenials = { ver: 0, entries: [] }
   #signed: SignedList | undefined
+  #last: Promise<unknown> = Promise.resolve()
 
   private constructor(parts: Parts) {
     this.#parts = parts
@@ -54,45 +72,67 @@ export class Denials {
     return entry === undefined ? undefined : entry.from * 1000
   }
 
-  /** Denies the identity: in the store, then in force here. An identity that is denied already stays as it is. */
-  deny(id: SpiffeId, reason: string): Promise<number> {
+  /**
+   * Denies the identity: its row with `write`, then in the store, then in force here; no other change comes in between.
+   * An identity that is denied already stays as it is. Throws ZT-413-SIZE, before the row, when the list could not be
+   * signed with one entry more; ZT-503-STORE, and what `write` throws.
+   */
+  deny(id: SpiffeId, reason: string, write: Change['write']): Promise<DenyChange> {
     const from = Math.floor(this.#parts.clock.now() / 1000)
-    return this.#change((entries) =>
-      entries.some((entry) => entry.value === id)
-        ? entries
-        : [...entries, { kind: 'id', value: id, from, reason }],
-    )
+    const entry: DenyEntry = { kind: 'id', value: id, from, reason }
+    const edit: Change['edit'] = (entries) =>
+      entries.some((known) => known.value === id) ? entries : [...entries, entry]
+    return this.#inTurn({ edit, write })
   }
 
-  /** Takes the identity off the list. */
-  lift(id: SpiffeId): Promise<number> {
-    return this.#change((entries) =>
-      entries.some((entry) => entry.value === id) ? entries.filter((entry) => entry.value !== id) : entries,
-    )
+  /** Takes the identity off the list; `write` as with deny(). */
+  lift(id: SpiffeId, write: Change['write']): Promise<DenyChange> {
+    const edit: Change['edit'] = (entries) =>
+      entries.some((known) => known.value === id) ? entries.filter((known) => known.value !== id) : entries
+    return this.#inTurn({ edit, write })
   }
 
   /** The list in force as a statement of the hub's SVID of this moment. */
   signed(): string {
-    const identity = this.#parts.identity()
-    const { ver, entries } = this.#stored
-    if (this.#signed?.thumbprint !== identity.thumbprint || this.#signed.ver !== ver) {
-      const text = signDenyList(identity, { ver, entries, now: this.#parts.clock.now() })
-      this.#signed = { thumbprint: identity.thumbprint, ver, text }
-    }
+    const { thumbprint } = this.#parts.identity()
+    const { ver } = this.#stored
+    if (this.#signed?.thumbprint !== thumbprint || this.#signed.ver !== ver)
+      this.#signed = { thumbprint, ver, text: this.#sign(this.#stored) }
     return this.#signed.text
   }
 
-  async #change(edit: (entries: readonly DenyEntry[]) => readonly DenyEntry[]): Promise<number> {
+  #sign({ ver, entries }: StoredDenials): string {
+    const said = entries.map((entry) => ({ ...entry, reason: shortened(entry.reason) }))
+    return signDenyList(this.#parts.identity(), { ver, entries: said, now: this.#parts.clock.now() })
+  }
+
+  // One change after the other: as many as are asked for at once, none loses the race for the version.
+  #inTurn(change: Change): Promise<DenyChange> {
+    const turn = this.#last.then(() => this.#change(change))
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #change({ edit, write }: Change): Promise<DenyChange> {
+    let row: WrittenRow | undefined
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const held = await this.#parts.store.read()
       const entries = edit(held.entries)
       const next = entries === held.entries ? held : { ver: held.ver + 1, entries }
+      // A list that cannot be signed would end every renewal. One that gets shorter is never refused.
+      if (entries.length > held.entries.length) this.#requireRoom(next)
+      row ??= await write()
       if (next !== held && !(await this.#parts.store.replace(held.ver, entries))) continue
       // If we crash here the list is in force from the next start on, and with every node from its next renewal.
       this.#enforce(next)
-      return next.ver
+      return { ver: next.ver, row }
     }
     throw new ZtError('ZT-503-STORE', 'the deny list could not be changed: too many writers')
+  }
+
+  #requireRoom(next: StoredDenials): void {
+    if (this.#sign(next).length <= MAX_SIGNED_BYTES) return
+    throw new ZtError('ZT-413-SIZE', 'the deny list is full')
   }
 
   #enforce(stored: StoredDenials): void {
@@ -103,4 +143,8 @@ export class Denials {
     const { ver, entries } = stored
     this.list.replace({ v: 1, iss: this.#parts.identity().id, ver, iat: now, entries })
   }
+}
+
+function shortened(reason: string): string {
+  return Array.from(reason).slice(0, MAX_REASON).join('')
 }

@@ -5,11 +5,11 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import { principalOf, trustDomainOf, type Principal, type SpiffeId } from '#shared/identity/spiffe-id.ts'
-import type { RowPolicy, RowRequest } from '#shared/log/row.ts'
+import type { RowDraft, RowPolicy, RowRequest } from '#shared/log/row.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
-import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
+import { actorOf, type RowWriter } from '../audit/rows.ts'
 import type { HubStore } from '../store/store.ts'
-import type { Denials } from './denials.ts'
+import type { Denials, DenyChange } from './denials.ts'
 
 export interface RevocationParts {
   readonly hubId: SpiffeId
@@ -32,12 +32,6 @@ export interface Decided {
   readonly policy: RowPolicy
 }
 
-export interface DenyChange {
-  /** version of the deny list that holds it */
-  readonly ver: number
-  readonly row: WrittenRow
-}
-
 export class Revocation {
   readonly #parts: RevocationParts
 
@@ -49,12 +43,12 @@ export class Revocation {
   async revoke(id: SpiffeId, reason: string, decided: Decided): Promise<DenyChange> {
     const { rows, denials, push, clock, store } = this.#parts
     const principal = await this.#revocable(id)
-    const row = await rows.append({ ...draftOf(decided), type: 'identity.revoked', obj: { id, reason } })
-    const ver = await denials.deny(id, reason)
+    const draft: RowDraft = { ...draftOf(decided), type: 'identity.revoked', obj: { id, reason } }
+    const change = await denials.deny(id, reason, () => rows.append(draft))
     push()
     if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
     await this.#disconnect([id])
-    return { ver, row }
+    return change
   }
 
   /**
@@ -65,12 +59,14 @@ export class Revocation {
     const { rows, denials, push, store } = this.#parts
     const principal = await this.#revocable(id)
     this.#requireOver(id)
-    const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
-    // The registry first: a crash in between leaves the name denied, never a forgotten device allowed.
-    if (principal.kind === 'node') await store.nodes.allow(principal.name)
-    const ver = await denials.lift(id)
+    const change = await denials.lift(id, async () => {
+      const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
+      // The registry first: a crash in between leaves the name denied, never a forgotten device allowed.
+      if (principal.kind === 'node') await store.nodes.allow(principal.name)
+      return row
+    })
     push()
-    return { ver, row }
+    return change
   }
 
   /** Closes again what should be closed: after a start, for revocations that a crash cut short. */

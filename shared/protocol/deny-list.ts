@@ -10,6 +10,7 @@ import { openSigned, signStatement, type SignedContext } from './signed.ts'
 export const DENY_TYP = 'zt-deny+jws'
 /** Bytes of a signed list, at most: it still fits into one sealed receipt. */
 export const MAX_DENY_BYTES: number = 384 * 1024
+const MAX_ENTRIES = 4096
 
 export interface DenyEntry {
   readonly kind: 'id' | 'thumbprint'
@@ -49,7 +50,7 @@ const parseDocument: Parser<DenyDocument> = object({
   iss: spiffeIdField,
   ver: integer({ min: 0 }),
   iat: secondsField,
-  entries: array(parseEntry, { max: 4096 }),
+  entries: array(parseEntry, { max: MAX_ENTRIES }),
 })
 
 /** Signs the list as the hub. ZT-422-SCHEMA and ZT-413-SIZE for a list that receivers would refuse. */
@@ -57,6 +58,8 @@ export function signDenyList(
   identity: Identity,
   list: { readonly ver: number; readonly entries: readonly DenyEntry[]; readonly now: number },
 ): string {
+  if (list.entries.length > MAX_ENTRIES)
+    throw new ZtError('ZT-413-SIZE', `deny list would have more than ${MAX_ENTRIES} entries`)
   const document = {
     v: 1,
     iss: identity.id,

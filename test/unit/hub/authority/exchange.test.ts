@@ -20,7 +20,7 @@ import { signEncKey } from '#shared/protocol/enc-key.ts'
 import { exchangeRequest, signIdToken, type ExchangeResponse } from '#shared/protocol/exchange.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
-import { RowLog } from '#test/fakes/row-log.ts'
+import { noRow, RowLog } from '#test/fakes/row-log.ts'
 import { spawnCommand } from '#test/support/hub-node.ts'
 import { createTestAuthority, TEST_NOW, type TestAuthority } from '#test/support/test-authority.ts'
 
@@ -112,12 +112,12 @@ describe('the exchange', () => {
   })
 
   it('gives nothing to who is revoked while the row is being written', async () => {
-    rows.during = async () => void (await denials.deny(alice.id, 'left'))
+    rows.during = async () => void (await denials.deny(alice.id, 'left', noRow))
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
   })
 
   it('gives nothing to who is revoked, whatever the caller shows', async () => {
-    await denials.deny(alice.id, 'left')
+    await denials.deny(alice.id, 'left', noRow)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
     assert.deepEqual([rows.rows[0]?.type, rows.rows[0]?.code], ['token.refused', 'ZT-403-REVOKED'])
   })
@@ -130,9 +130,9 @@ describe('the exchange', () => {
   })
 
   it('gives nothing for a node that is revoked, in the registry or on the deny list alone', async () => {
-    await denials.deny(node.id, 'lost')
+    await denials.deny(node.id, 'lost', noRow)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
-    await denials.lift(node.id)
+    await denials.lift(node.id, noRow)
     await store.nodes.revoke('n1', TEST_NOW)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
   })
@@ -179,9 +179,9 @@ describe('the exchange', () => {
 
   it('does not burn a process id for what was refused', async () => {
     const cmd = spawnCommand(node.id)
-    await denials.deny(node.id, 'x')
+    await denials.deny(node.id, 'x', noRow)
     await assert.rejects(ask({ cmd }), { code: 'ZT-403-REVOKED' })
-    await denials.lift(node.id)
+    await denials.lift(node.id, noRow)
     await ask({ cmd })
   })
 
