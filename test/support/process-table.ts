@@ -41,10 +41,15 @@ export function familyOf(dir: string): Incarnation[] {
     before = family.size
     for (const [pid, parent] of parents) if (family.has(parent)) family.add(pid)
   }
-  return [...family].flatMap((pid) => {
-    const status = statusOf(pid)
-    return status === undefined ? [] : [{ pid, startTicks: status.startTicks, commandLine: commandLine(pid) }]
-  })
+  return [...family].flatMap((pid) => incarnationOf(pid) ?? [])
+}
+
+/** The process that has this number now; undefined if none has. */
+export function incarnationOf(pid: number): Incarnation | undefined {
+  const status = statusOf(pid)
+  return status === undefined
+    ? undefined
+    : { pid, startTicks: status.startTicks, commandLine: commandLine(pid) }
 }
 
 /** True while that very process runs: one that has ended and waits for its parent does not. */
