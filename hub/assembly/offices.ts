@@ -96,7 +96,7 @@ function operationsOf(
     denials,
     exchange,
     anchors: new Anchors({ clock, nodes: store.nodes, log: rows, refusals }),
-    registry: new Registry({ ...place, clock, store, policy, rows, revocation }),
+    registry: new Registry({ ...place, clock, store, policy, rows, revocation, deny: denials.list }),
     log: reader,
   })
 }

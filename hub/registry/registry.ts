@@ -5,6 +5,7 @@ import type { NodeName, TrustDomain } from '#shared/identity/names.ts'
 import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import type { HubAction } from '#shared/policy/facts.ts'
+import type { DenyList } from '#shared/protocol/deny-list.ts'
 import { encodeJoinString } from '#shared/protocol/admission.ts'
 import type { HubResults, NodeEntry } from '#shared/protocol/hub-ops.ts'
 import { ZtError } from '#shared/errors/error.ts'
@@ -26,6 +27,7 @@ export interface RegistryParts {
   readonly policy: Policy
   readonly rows: RowWriter
   readonly revocation: Revocation
+  readonly deny: DenyList
 }
 
 /** Who asks, and with which message. */
@@ -57,12 +59,15 @@ export class Registry {
     return { result: { nodes: entries.toSorted((a, b) => (a.name < b.name ? -1 : 1)) } }
   }
 
-  /** A join string for one machine. ZT-403-POLICY; ZT-403-JOIN for a name that is taken, unless it is to be replaced. */
+  /**
+   * A join string for one machine. ZT-403-POLICY; ZT-403-REVOKED for who is revoked by now; ZT-403-JOIN for a name that
+   * is taken, unless it is to be replaced.
+   */
   async joinToken(
     wish: { readonly node: NodeName; readonly replace?: boolean },
     asking: Asking,
   ): Promise<Done<HubResults['node.join-token']>> {
-    const { store, rows, clock, hubId, trustDomain, url, root } = this.#parts
+    const { store, rows, deny, clock, hubId, trustDomain, url, root } = this.#parts
     const { node, replace = false } = wish
     const decided = this.#require(asking, 'node.join-token', node)
     await this.#requireFree(node, replace)
@@ -75,6 +80,8 @@ export class Registry {
       pol: decided.policy,
       obj: { node, replace, expires: now + JOIN_TOKEN_LIFE_MS },
     })
+    // Who is revoked from here on has the token made void again: it is in the store before that can be asked for.
+    deny.check(asking.caller)
     const { token, expires } = await issueJoinToken(store, {
       node,
       replace,

@@ -17,7 +17,7 @@ export interface RevocationParts {
   readonly log: Logger
   readonly rows: RowWriter
   readonly denials: Denials
-  readonly store: Pick<HubStore, 'nodes' | 'credentials'>
+  readonly store: Pick<HubStore, 'nodes' | 'credentials' | 'voidJoinTokens'>
   /** no SVID lives longer, milliseconds */
   readonly svidTtlMs: number
   readonly push: () => void
@@ -47,19 +47,23 @@ export class Revocation {
     const change = await denials.deny(id, reason, () => rows.append(draft))
     push()
     if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
+    // What the identity has prepared would outlive it. A crash in between is made good by resume().
+    await store.voidJoinTokens(id)
     await this.#disconnect([id])
     return change
   }
 
   /**
-   * Lifts a revocation. Throws ZT-403-REVOKED until every SVID from before it has ended: lifted earlier, those would
-   * count again.
+   * Lifts a revocation. Throws ZT-403-REVOKED for who is revoked by now, and until every SVID from before the
+   * revocation has ended: lifted earlier, those would count again.
    */
   async allow(id: SpiffeId, decided: Decided): Promise<DenyChange> {
     const { rows, denials, push, store } = this.#parts
     const principal = await this.#revocable(id)
     this.#requireOver(id)
     const change = await denials.lift(id, async () => {
+      // Somebody may have revoked who asks, while this waited for its turn; until it is done nobody can.
+      denials.list.check(decided.by)
       const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
       // The registry first: a crash in between leaves the name denied, never a forgotten device allowed.
       if (principal.kind === 'node') await store.nodes.allow(principal.name)
@@ -71,8 +75,10 @@ export class Revocation {
 
   /** Closes again what should be closed: after a start, for revocations that a crash cut short. */
   async resume(): Promise<void> {
-    const { entries } = this.#parts.denials
-    await this.#disconnect(entries.filter((entry) => entry.kind === 'id').map((entry) => entry.value))
+    const { denials, store } = this.#parts
+    const ids = denials.entries.filter((entry) => entry.kind === 'id').map((entry) => entry.value)
+    for (const id of ids) await store.voidJoinTokens(id)
+    await this.#disconnect(ids)
   }
 
   // What keeps a connection from being closed must not keep the revocation from being in force: it is said in the log.

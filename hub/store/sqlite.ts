@@ -28,6 +28,12 @@ class SqliteHubStore implements HubStore {
     this.policyVersions = new SqlitePolicyVersions(db)
   }
 
+  voidJoinTokens(createdBy: string): Promise<void> {
+    return this.#db.write(() => {
+      this.#db.run('DELETE FROM join_tokens WHERE created_by = ? AND device IS NULL', createdBy)
+    })
+  }
+
   prune(now: number): Promise<void> {
     return this.#db.write(() => {
       this.#db.run('DELETE FROM join_tokens WHERE expires <= ?', now - IDENTIFIER_MEMORY_MS)

@@ -168,6 +168,8 @@ export interface HubStore {
   readonly identifiers: IdentifierStore
   readonly encKeys: EncKeyStore
   readonly policyVersions: PolicyVersionStore
+  /** Makes the tokens that `createdBy` had made void, as if nobody had made them; those that are spent stay spent. */
+  voidJoinTokens(createdBy: string): Promise<void>
   /** Forgets what can have no effect any more: expired tokens, credentials, messages and keys. */
   prune(now: number): Promise<void>
   close(): Promise<void>

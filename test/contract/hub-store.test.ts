@@ -153,6 +153,18 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.equal(await redeem({ hash: bytes('t2'), device: bytes('device-2') }), 'revoked')
       })
 
+      it('the unspent tokens of one maker can be made void, and no others', async () => {
+        await join1()
+        await store.joinTokens.add(token({ hash: bytes('t2'), node: 'n2' }))
+        await store.joinTokens.add(
+          token({ hash: bytes('t3'), node: 'n3', createdBy: 'spiffe://td/operator/bob' }),
+        )
+        await store.voidJoinTokens('spiffe://td/operator/alice')
+        assert.equal(await redeem({ hash: bytes('t2'), node: 'n2' }), 'unknown')
+        assert.equal(await redeem(), 'repeated')
+        assert.equal(await redeem({ hash: bytes('t3'), node: 'n3' }), 'joined')
+      })
+
       it('an allowed name joins again with a new token only', async () => {
         await join1()
         await store.nodes.revoke('n1', NOW)

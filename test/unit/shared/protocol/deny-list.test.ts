@@ -97,7 +97,7 @@ describe('deny list', () => {
       now: TEST_NOW,
     })
     assert.throws(() => signed(1, many(4096)), { code: 'ZT-413-SIZE' })
-    assert.throws(() => signed(1, many(4097)), { code: 'ZT-422-SCHEMA' })
+    assert.throws(() => signed(1, many(4097)), { code: 'ZT-413-SIZE' })
   })
 
   const entries: Record<string, object> = {

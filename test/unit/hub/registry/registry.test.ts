@@ -1,0 +1,114 @@
+// What an operator who is revoked has left behind, and what one can still do in the middle of it.
+import assert from 'node:assert/strict'
+import { afterEach, before, beforeEach, describe, it } from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Policy } from '#hub/authority/policy.ts'
+import { Registry } from '#hub/registry/registry.ts'
+import { Denials } from '#hub/revocation/denials.ts'
+import { Revocation } from '#hub/revocation/revocation.ts'
+import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
+import type { HubStore } from '#hub/store/store.ts'
+import { silentLogger } from '#shared/host/logger.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import { parseNodeName, parseTrustDomain } from '#shared/identity/names.ts'
+import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { parsePolicySet } from '#shared/policy/policy-set.ts'
+import { DEFAULT_POLICY, POLICY_SCHEMA } from '#shared/policy/schema.ts'
+import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { noRow, RowLog } from '#test/fakes/row-log.ts'
+import { createTestAuthority, TEST_NOW, type TestAuthority } from '#test/support/test-authority.ts'
+import type { VerifiedSvid } from '#shared/x509/svid.ts'
+
+const NODE = parseNodeName('n1')
+const EVE = parseSpiffeId('spiffe://mesh.example/operator/eve')
+
+describe('the registry', () => {
+  let authority: TestAuthority
+  let hub: Identity
+  let alice: VerifiedSvid
+  let bob: VerifiedSvid
+  let dir: string
+  let store: HubStore
+  let clock: ManualClock
+  let rows: RowLog
+  let denials: Denials
+  let registry: Registry
+  before(async () => {
+    authority = await createTestAuthority()
+    hub = await authority.identity('/hub/h1')
+    const svid = async (path: string): Promise<VerifiedSvid> =>
+      authority.validator().validate((await authority.identity(path)).chain, TEST_NOW)
+    alice = await svid('/operator/alice')
+    bob = await svid('/operator/bob')
+  })
+
+  const open = (policyText: string): void => {
+    const set = parsePolicySet(policyText, POLICY_SCHEMA)
+    const parts = { hubId: hub.id, clock, store, rows }
+    const revocation = new Revocation({
+      ...parts,
+      log: silentLogger,
+      denials,
+      svidTtlMs: 1000,
+      push: () => undefined,
+      revokeUsers: () => Promise.resolve(),
+    })
+    registry = new Registry({
+      ...parts,
+      trustDomain: parseTrustDomain('mesh.example'),
+      url: 'https://127.0.0.1:1',
+      root: 'a'.repeat(64),
+      policy: new Policy({ hubId: hub.id, clock, ver: 1, set, rolesOf: () => ['operator'] }),
+      revocation,
+      deny: denials.list,
+    })
+  }
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'zt-registry-'))
+    createSqliteStore(join(dir, 'hub.db'))
+    store = openSqliteStore(join(dir, 'hub.db'))
+    clock = new ManualClock(TEST_NOW)
+    rows = new RowLog()
+    denials = await Denials.open({ store: store.denials, clock, identity: () => hub })
+    open(DEFAULT_POLICY)
+  })
+  afterEach(async () => {
+    await store.close()
+    rmSync(dir, { recursive: true })
+  })
+  const by = (caller: VerifiedSvid): { caller: VerifiedSvid; request: object } => ({ caller, request: {} })
+
+  it('makes the unspent join tokens of an operator void who is revoked', async () => {
+    await registry.joinToken({ node: NODE }, by(bob))
+    await registry.joinToken({ node: parseNodeName('n2') }, by(alice))
+    await registry.revoke({ id: bob.id, reason: 'left' }, by(alice))
+    assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), ['n2'])
+  })
+
+  it('makes no join token for who is revoked while its row is being written', async () => {
+    rows.during = async () => void (await denials.deny(alice.id, 'left', noRow))
+    await assert.rejects(registry.joinToken({ node: NODE }, by(alice)), { code: 'ZT-403-REVOKED' })
+    assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), [])
+  })
+
+  it('leaves no join token when its maker is revoked at the same time', async () => {
+    await Promise.allSettled([
+      registry.joinToken({ node: NODE }, by(bob)),
+      registry.revoke({ id: bob.id, reason: 'left' }, by(alice)),
+      registry.joinToken({ node: NODE }, by(bob)),
+    ])
+    assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), [])
+  })
+
+  it('lifts no revocation for who is being revoked, and writes no row that says so', async () => {
+    await denials.deny(EVE, 'lost', noRow)
+    clock.advance(2000)
+    const revoking = registry.revoke({ id: bob.id, reason: 'left' }, by(alice))
+    await assert.rejects(registry.allow({ id: EVE }, by(bob)), { code: 'ZT-403-REVOKED' })
+    await revoking
+    assert.deepEqual(rows.types, ['identity.revoked'])
+    assert.notEqual(denials.since(EVE), undefined)
+  })
+})
