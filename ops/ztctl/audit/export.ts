@@ -5,12 +5,15 @@ import type { Frame } from '#shared/protocol/output-frame.ts'
 import type { Mesh } from '../client/mesh.ts'
 import { OutputStream } from '../client/output-stream.ts'
 import { EntryReader } from './entry-reader.ts'
+import type { HeldHeads } from './held-heads.ts'
 import { LogCheck } from './log-check.ts'
 import { LogCopyWriter } from './log-copy.ts'
 
 export interface ExportOptions {
   readonly node: string
   readonly trust: LogTrust & { readonly vkey: string }
+  /** takes the heads of the hub's log that the rows name */
+  readonly held: HeldHeads
   /** where a copy is written, as the rows come */
   readonly copy: string | undefined
   /** silence after which the export counts as broken, milliseconds */
@@ -21,7 +24,7 @@ export interface ExportOptions {
 export async function verifyNodeLog(mesh: Mesh, options: ExportOptions): Promise<LogReport> {
   const node = mesh.nodeId(options.node)
   const stream = new OutputStream(mesh, { node, proc: 'audit' })
-  const check = new LogCheck(options.trust)
+  const check = new LogCheck(options.trust, (row) => options.held.take(row))
   try {
     const command = { v: 1, op: 'audit.export', node, from: 0, out: stream.request } as const
     const { result, jti, checkpoint } = await mesh.command(command)

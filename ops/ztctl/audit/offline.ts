@@ -2,20 +2,22 @@
 // command line. Nothing is asked of anybody.
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ZtError } from '#shared/errors/error.ts'
-import { openLogReader, verifyLogFile } from '#shared/host/log-reader.ts'
+import { openLogReader, type LogReader } from '#shared/host/log-reader.ts'
 import { parseVkey } from '#shared/log/note.ts'
+import { rowOf } from '#shared/log/record.ts'
 import { parseRow } from '#shared/log/row.ts'
-import type { LogReport, LogTrust } from '#shared/log/verify-log.ts'
+import { LogVerifier, type LogReport, type LogTrust } from '#shared/log/verify-log.ts'
 import { readContexts, type Place } from '../client/contexts.ts'
 import { currentUid } from '../client/user.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
+import { HeldHeads, type HeldHead } from './held-heads.ts'
+import { HubCheck } from './hub-check.ts'
 import { LogCheck } from './log-check.ts'
 import { openLogCopy } from './log-copy.ts'
 import { summaryOf } from './online.ts'
 import type { LogOutcome } from './outcome.ts'
 import { readSeenHead } from './seen-head.ts'
-import { Witnessed } from './witnessed.ts'
 
 const SQLITE_MAGIC = 'SQLite format 3\0'
 
@@ -28,38 +30,74 @@ export async function verifyOffline(file: string, call: Invocation, io: Io): Pro
   const registered = hub?.witnessed.ofOrigin(origin)
   const vkeys = registered === undefined ? keys.of(origin) : [registered.vkey, ...keys.of(origin)]
   if (vkeys.length === 0) throw noKey(file, origin)
-  const report = await verifyCopy(file, { origin, vkeys, anchors: registered?.anchors ?? [] })
+  const held = new HeldHeads(file)
+  const report = verifyCopy(file, { origin, vkeys, anchors: registered?.anchors ?? [] }, held)
   const anchors = registered === undefined ? {} : { anchors: summaryOf(registered) }
   const outcome: LogOutcome = { name: file, origin, report, ...anchors }
-  return hub === undefined ? [outcome] : [hub.outcome, outcome]
+  if (hub === undefined || hubFile === undefined) return [outcome]
+  const { later, within } = splitHeads(held.within(report.size), isSqlite(file) ? hub.size : Infinity)
+  hub.compare(within)
+  const hubOutcome = { name: hubFile, origin: hub.origin, report: hub.report() }
+  return [hubOutcome, later.length === 0 ? outcome : { ...outcome, note: notCompared(later, hub.size) }]
 }
 
-interface HubCopy {
-  readonly witnessed: Witnessed
-  readonly outcome: LogOutcome
+/**
+ * A database is of another moment than any copy of the hub's log: the node may have been shown more of it since, which
+ * is said and not held against the hub. Copies that were saved together have no such excuse: the hub's was made to
+ * reach up to every head in them.
+ */
+function splitHeads(
+  heads: readonly HeldHead[],
+  size: number,
+): { within: readonly HeldHead[]; later: readonly HeldHead[] } {
+  return {
+    within: heads.filter((head) => head.size <= size),
+    later: heads.filter((head) => head.size > size),
+  }
 }
 
-function verifyHubCopy(file: string, keys: KeyRing): HubCopy {
+function notCompared(later: readonly HeldHead[], size: number): string {
+  return `heads of the hub's log behind its copy of ${size} rows: ${later.length}, not compared`
+}
+
+function verifyHubCopy(file: string, keys: KeyRing): HubCheck {
   const { head, entries } = openLogCopy(file)
   const vkeys = keys.of(head.origin)
   if (vkeys.length === 0) throw noKey(file, head.origin)
-  const witnessed = new Witnessed()
-  const check = new LogCheck({ origin: head.origin, vkeys }, (row) => witnessed.take(row))
+  const check = new HubCheck({ origin: head.origin, vkeys })
   check.expect(head.checkpoints)
   pushAll(entries, check)
-  return { witnessed, outcome: { name: file, origin: head.origin, report: check.report() } }
+  return check
 }
 
-async function verifyCopy(file: string, trust: LogTrust): Promise<LogReport> {
-  if (isSqlite(file)) return verifyLogFile(file, trust)
+function verifyCopy(file: string, trust: LogTrust, held: HeldHeads): LogReport {
+  if (isSqlite(file)) return verifyDatabase(file, trust, held)
   const { head, entries } = openLogCopy(file)
-  const check = new LogCheck(trust)
+  const check = new LogCheck(trust, (row) => held.take(row))
   check.expect(head.checkpoints)
   pushAll(entries, check)
   return check.report()
 }
 
-function pushAll(entries: Iterable<Uint8Array>, check: LogCheck): void {
+function verifyDatabase(file: string, trust: LogTrust, held: HeldHeads): LogReport {
+  const verifier = new LogVerifier(trust)
+  let reader: LogReader | undefined
+  try {
+    reader = openLogReader(file)
+    verifier.addCheckpoints(reader.checkpoints())
+    for (const record of reader.records()) {
+      if (!verifier.push(record)) break
+      held.take(parseRow(rowOf(record).body))
+    }
+  } catch (cause) {
+    verifier.unreadable(cause)
+  } finally {
+    reader?.close()
+  }
+  return verifier.report()
+}
+
+function pushAll(entries: Iterable<Uint8Array>, check: LogCheck | HubCheck): void {
   try {
     for (const entry of entries) if (!check.push(entry)) return
   } catch (cause) {

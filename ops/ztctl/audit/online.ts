@@ -1,11 +1,12 @@
 // `audit verify` against the running mesh: the hub's log first, then each node's rows against the key that the hub's log
-// says it was registered with, and against every head that the hub's log says it anchored.
+// says it was registered with, and against every head that the hub's log says it anchored; then the hub's log again,
+// against every head of it that the nodes hold.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context } from '../client/contexts.ts'
-import { withMesh } from '../client/live-mesh.ts'
+import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
 import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
 import type { Mesh } from '../client/mesh.ts'
 import { currentUid } from '../client/user.ts'
@@ -13,6 +14,7 @@ import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 import type { Io } from '../io.ts'
 import { verifyNodeLog } from './export.ts'
+import { HeldHeads, type HeldHead } from './held-heads.ts'
 import { verifyHubLog, type HubLog } from './hub-log.ts'
 import type { LogOutcome } from './outcome.ts'
 import { readSeenHead, rememberHead, type TimedPlace } from './seen-head.ts'
@@ -21,7 +23,6 @@ import type { WitnessedLog } from './witnessed.ts'
 const SILENCE_MS = 15_000
 
 interface Setting {
-  readonly mesh: Mesh
   readonly context: Context
   readonly place: TimedPlace
   /** folder for copies */
@@ -34,12 +35,15 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
   const context = currentContext(call, place)
   const save = call.flags.one('save')
   if (save !== undefined) makeFolder(save)
-  return withMesh({ call, io }, async ({ current: mesh }) => {
-    const setting = { mesh, context, place, save }
-    const hub = await verifyHub(setting)
+  return withMesh({ call, io }, async (live) => {
+    const hub = await verifyHub(live, { context, place, save })
+    const mesh = live.current
     const nodes = await chooseNodes(call, mesh)
-    const answers = await askNodes(nodes, (node) => verifyNode(node, hub.log, setting))
-    return [hub.outcome, ...answers.map(asOutcome)]
+    const answers = await askNodes(nodes, (node) => verifyNode(node, hub, { mesh, save }))
+    await hub.compare(answers.flatMap((answer) => (answer.ok ? answer.value.held : [])))
+    const { identity, head, report } = hub
+    if (report.firstBad === undefined) await rememberHead({ identity, head }, context, place)
+    return [{ name: 'hub', origin: identity.origin, report }, ...answers.map(asOutcome)]
   })
 }
 
@@ -50,13 +54,8 @@ async function chooseNodes(call: Invocation, mesh: Mesh): Promise<readonly strin
   return nodes.filter(({ state }) => state !== 'invited' && state !== 'revoked').map(({ name }) => name)
 }
 
-async function verifyHub({
-  mesh,
-  context,
-  place,
-  save,
-}: Setting): Promise<{ log: HubLog; outcome: LogOutcome }> {
-  const identity = mesh.session.credentials.hub_log
+async function verifyHub(live: LiveMesh, { context, place, save }: Setting): Promise<HubLog> {
+  const identity = live.current.session.credentials.hub_log
   const seen = readSeenHead(context, place)
   if (seen !== undefined && seen.identity.vkey !== identity.vkey) {
     throw new ZtError('ZT-490-SIGNATURE', "the hub's log has another key than the last time", {
@@ -64,24 +63,35 @@ async function verifyHub({
     })
   }
   const copy = save === undefined ? undefined : join(save, 'hub.ztlog')
-  const ask = (request: LogRequest): Promise<LogResult> => mesh.hub('log', request)
-  const log = await verifyHubLog({ ask, identity, seen: seen?.head, copy })
-  if (log.report.firstBad === undefined) await rememberHead({ identity, head: log.head }, context, place)
-  return { log, outcome: { name: 'hub', origin: identity.origin, report: log.report } }
+  // It is asked again behind the nodes, by when the session may have been renewed.
+  const ask = async (request: LogRequest): Promise<LogResult> => (await live.refreshed()).hub('log', request)
+  return verifyHubLog({ ask, identity, seen: seen?.head, copy })
 }
 
-async function verifyNode(node: string, hub: HubLog, { mesh, save }: Setting): Promise<LogOutcome> {
+interface NodeCheck {
+  readonly outcome: LogOutcome
+  readonly held: readonly HeldHead[]
+}
+
+interface NodeSetting extends Pick<Setting, 'save'> {
+  readonly mesh: Mesh
+}
+
+async function verifyNode(node: string, hub: HubLog, { mesh, save }: NodeSetting): Promise<NodeCheck> {
   const registered = hub.witnessed.ofNode(node)
   if (registered === undefined)
     throw new ZtError('ZT-404-NODE', `the hub's log knows no node ${quoted(node)}`)
   const { origin, vkey, anchors } = registered
+  const held = new HeldHeads(node)
   const report = await verifyNodeLog(mesh, {
     node,
     trust: { origin, vkey, vkeys: [vkey], anchors },
+    held,
     copy: save === undefined ? undefined : join(save, `${node}.ztlog`),
     silenceMs: SILENCE_MS,
   })
-  return { name: node, origin, report, anchors: summaryOf(registered) }
+  const outcome = { name: node, origin, report, anchors: summaryOf(registered) }
+  return { outcome, held: held.within(report.size) }
 }
 
 /** How many heads are anchored, up to which size, and since when. */
@@ -90,8 +100,8 @@ export function summaryOf({ anchors, anchoredAt }: WitnessedLog): NonNullable<Lo
   return { count: anchors.length, size, ...(anchoredAt === undefined ? {} : { at: anchoredAt }) }
 }
 
-function asOutcome(answer: NodeAnswer<LogOutcome>): LogOutcome {
-  if (answer.ok) return answer.value
+function asOutcome(answer: NodeAnswer<NodeCheck>): LogOutcome {
+  if (answer.ok) return answer.value.outcome
   const { code, message } = answer.error
   return { name: answer.node, origin: '', failure: { code, message } }
 }

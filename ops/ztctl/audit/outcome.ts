@@ -15,6 +15,8 @@ export interface LogOutcome {
   /** absent when the log could not be had at all */
   readonly report?: LogReport
   readonly anchors?: { readonly count: number; readonly size: number; readonly at?: number }
+  /** what is to be known and is no fault */
+  readonly note?: string
   readonly failure?: { readonly code: ErrorCode; readonly message: string }
 }
 
@@ -73,7 +75,7 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
     report === undefined ? '-' : String(report.heads),
     anchors === undefined ? '-' : `${anchors.size} (${anchors.count})`,
     at === undefined ? '-' : `${shortDuration(now - at)} ago`,
-    fault?.message ?? '',
+    fault?.message ?? outcome.note ?? '',
   ]
 }
 
@@ -89,6 +91,7 @@ function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
     heads: report?.heads ?? null,
     anchored:
       anchors === undefined ? null : { size: anchors.size, count: anchors.count, at: rfc3339(anchors.at) },
+    note: outcome.note ?? null,
     firstBad: report?.firstBad ?? null,
     error: fault === undefined ? null : { code: fault.code, message: fault.message },
   }
