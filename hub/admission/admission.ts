@@ -115,8 +115,16 @@ export class Admission {
     await rows.append({ type, out: 'allow', txn, actor: { sub: id }, obj })
     const { node: name, boot, log } = request
     const record = await nodes.attest({ name, lvl: attested.lvl, boot, log, now: clock.now() })
-    const natsKey = request.nats.publicKey
-    const given = await credentials.issue({ id, csr: proved.csr, natsKey, txn })
+    // Again when a machine repeats, in case the first time did not come this far.
+    if (attested.how !== 'device-key') await credentials.endOthers(id, attested.device)
+    const machine = { name, device: attested.device }
+    const given = await credentials.issue({
+      id,
+      csr: proved.csr,
+      natsKey: request.nats.publicKey,
+      machine,
+      txn,
+    })
     return {
       ...given,
       deny: denials.signed(),

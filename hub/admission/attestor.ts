@@ -17,6 +17,8 @@ export interface AttestContext {
 export interface Attested {
   /** 1 join token or device key, 2 TPM */
   readonly lvl: number
+  /** DER public key of the machine that proved itself: what is issued is issued to it */
+  readonly device: Uint8Array
   /** how the name came to this machine, for the audit row */
   readonly how: 'joined' | 'replaced' | 'repeated' | 'device-key'
 }

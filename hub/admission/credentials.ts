@@ -11,12 +11,13 @@ import type { VerifiedCsr } from '#shared/x509/csr.ts'
 import { issueSvid, type IssuedSvid, type Issuer } from '#pki/issuance/issue.ts'
 import type { RowWriter } from '../audit/rows.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { CredentialStore } from '../store/store.ts'
+import type { CredentialStore, NodeStore, NodeVoice } from '../store/store.ts'
 
 export interface CredentialParts {
   readonly clock: Clock
   readonly rows: RowWriter
   readonly store: CredentialStore
+  readonly nodes: Pick<NodeStore, 'speaks'>
   readonly denials: Denials
   /** The workload CA of this moment. Throws ZT-503-LADDER. */
   readonly issuer: () => Issuer
@@ -27,6 +28,8 @@ export interface CredentialParts {
     readonly publicKey: string
     readonly expires: number
   }) => string
+  /** Ends the NATS connections and tokens of these user keys; see Broker.revoke(). */
+  readonly revokeUsers: (publicKeys: readonly string[]) => Promise<void>
   readonly nats: NatsAccess
   readonly bundle: () => string
   readonly hubKey: () => string
@@ -37,6 +40,8 @@ export interface CredentialOrder {
   readonly id: SpiffeId
   readonly csr: VerifiedCsr
   readonly natsKey: string
+  /** of a node: the machine that gets them */
+  readonly machine?: { readonly name: string; readonly device: Uint8Array }
   /** ties the rows of one admission together */
   readonly txn: string
 }
@@ -50,6 +55,8 @@ export function requireNatsProof(nats: NatsKeyProof, transcript: Uint8Array): vo
   }
 }
 
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
 export class CredentialIssuer {
   readonly #parts: CredentialParts
 
@@ -57,7 +64,7 @@ export class CredentialIssuer {
     this.#parts = parts
   }
 
-  /** Throws ZT-403-REVOKED, ZT-503-LADDER, ZT-503-STORE, ZT-503-AUDIT: then nothing was given out. */
+  /** Throws ZT-401-EVIDENCE, ZT-403-REVOKED, ZT-503-LADDER, ZT-503-STORE, ZT-503-AUDIT: then nothing was given out. */
   async issue(order: CredentialOrder): Promise<Credentials> {
     const { clock, denials, store, svidTtlMs } = this.#parts
     const now = clock.now()
@@ -73,11 +80,28 @@ export class CredentialIssuer {
     const expires = svid.notAfter
     const natsJwt = this.#parts.userJwt({ id: order.id, publicKey: order.natsKey, expires })
     // Known to a revocation before it is known to its holder.
-    await store.add({ id: order.id, natsKey: order.natsKey, thumbprint: print, expires })
+    const { id, natsKey, machine } = order
+    const device = machine === undefined ? {} : { device: machine.device }
+    await store.add({ id, natsKey, thumbprint: print, expires, ...device })
     await this.#writeRow(order, svid, print)
+    // A machine that takes the name over during the writes above has ended the credential, or is found here.
+    if (machine !== undefined) await this.#requireVoice({ name: machine.name, id, thumbprint: print })
     // A revocation during the writes above has either found the credential in the store, or is found here.
     denials.list.check({ id: order.id, thumbprint: print })
     return this.#answer(svid, natsJwt)
+  }
+
+  /** Ends what other machines than this one hold under its name. Errors: those of Broker.revoke(). */
+  async endOthers(id: SpiffeId, device: Uint8Array): Promise<void> {
+    const { store, clock, revokeUsers } = this.#parts
+    const live = await store.live(id, clock.now())
+    const others = live.filter((held) => held.device === undefined || !sameBytes(held.device, device))
+    await revokeUsers(others.map((held) => held.natsKey))
+  }
+
+  async #requireVoice(voice: NodeVoice): Promise<void> {
+    if (await this.#parts.nodes.speaks(voice)) return
+    throw new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
   }
 
   async #writeRow(order: CredentialOrder, svid: IssuedSvid, print: string): Promise<void> {

@@ -24,6 +24,6 @@ export class DeviceKeyAttestor implements Attestor {
     if (node.revokedAt !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
     if (node.lvl > DEVICE_KEY_LEVEL)
       throw new ZtError('ZT-401-EVIDENCE', 'the node is registered with a TPM and must prove itself with it')
-    return { lvl: DEVICE_KEY_LEVEL, how: 'device-key' }
+    return { lvl: DEVICE_KEY_LEVEL, device: node.device, how: 'device-key' }
   }
 }

@@ -74,8 +74,8 @@ export class JoinTokenAttestor implements Attestor {
       now: context.now,
     })
     if (outcome.kind === 'refused') throw new ZtError(...REFUSALS[outcome.reason])
-    if (outcome.kind === 'repeated') return { lvl: 1, how: 'repeated' }
-    return { lvl: 1, how: outcome.replaced ? 'replaced' : 'joined' }
+    if (outcome.kind === 'repeated') return { lvl: 1, device, how: 'repeated' }
+    return { lvl: 1, device, how: outcome.replaced ? 'replaced' : 'joined' }
   }
 
   // identity.md §4 A22: a name that a TPM stands for never comes to a machine that has only a token.

@@ -37,10 +37,12 @@ function credentialIssuer(ground: Ground, broker: Broker): CredentialIssuer {
     clock,
     rows,
     store: store.credentials,
+    nodes: store.nodes,
     denials,
     issuer: () => rungs.workload(),
     svidTtlMs: config.periods.svidTtlS * 1000,
     userJwt: (user) => broker.userJwt(user),
+    revokeUsers: (keys) => broker.revoke(keys),
     nats: { servers: [config.nats.url], serverId: config.natsId },
     bundle: () => trust.text,
     hubKey: () => encKeys.statement(),
@@ -111,7 +113,7 @@ function busOf(ground: Ground, operations: Operations): HubBus {
     deny: denials.list,
     key: (kid) => encKeys.find(kid),
     messages: store.messages,
-    highWater: () => rows.head().ts,
+    highWater: () => rows.latest(),
   })
   const denyList = (): string => denials.signed()
   return new HubBus({ gate, operations, identity: current(ground), refusals, clock, log, denyList })

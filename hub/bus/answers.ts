@@ -2,18 +2,18 @@
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import { nodeNameOf } from '#shared/identity/spiffe-id.ts'
+import { nodeNameOf, principalKind } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
 import type { HubResults, LogRequest } from '#shared/protocol/hub-ops.ts'
-import type { SvidValidator } from '#shared/x509/svid.ts'
+import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import type { Anchors } from '../audit/anchors.ts'
 import type { LogReader } from '../audit/log-reader.ts'
 import type { TokenExchange } from '../authority/exchange.ts'
 import type { HubEncKeys } from '../identity/enc-keys.ts'
 import type { Asking, Registry } from '../registry/registry.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { NodeStore } from '../store/store.ts'
+import type { NodeStore, NodeVoice } from '../store/store.ts'
 import type { Received } from './gate.ts'
 import type { Operations } from './operations.ts'
 
@@ -43,13 +43,22 @@ async function keepEncKey(
 ): Promise<string> {
   const now = clock.now()
   const { kid } = openEncKey(text, { trust, now, owner: received.caller.id })
-  const name = nodeNameOf(received.caller.id)
-  const node = await nodes.find(name)
+  const voice = voiceOf(received.caller)
+  const node = await nodes.find(voice.name)
   if (node === undefined || node.revokedAt !== undefined)
     throw new ZtError('ZT-404-NODE', 'the node is not registered')
-  await nodes.recordEncKey(name, text)
-  await nodes.touch(name, now)
+  if (!(await nodes.recordEncKey(voice, text))) throw replaced()
+  await nodes.touch(voice.name, now)
   return kid
+}
+
+const voiceOf = ({ id, thumbprint }: VerifiedSvid): NodeVoice => ({ name: nodeNameOf(id), id, thumbprint })
+
+const replaced = (): ZtError => new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
+
+// An SVID outlives by minutes the machine's hold on its name; the hub looks at who holds it now.
+async function requireVoice({ nodes }: AnswerParts, { caller }: Received): Promise<void> {
+  if (principalKind(caller.id) === 'node' && !(await nodes.speaks(voiceOf(caller)))) throw replaced()
 }
 
 async function readLog(log: LogReader, wish: LogRequest, { caller }: Received): Promise<HubResults['log']> {
@@ -69,6 +78,7 @@ export function hubOperations(parts: AnswerParts): Operations {
       result: { kid: await keepEncKey(parts, enc_key, received) },
     }),
     token: async (params, received) => {
+      await requireVoice(parts, received)
       const origin = { caller: received.caller, request: requestOf(received) }
       const { response, row } = await exchange.exchange(params, origin)
       return { result: response, row }
@@ -84,7 +94,9 @@ export function hubOperations(parts: AnswerParts): Operations {
     },
     log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
     deny: async () => ({ result: { deny: denials.signed() } }),
-    anchor: (params, received) =>
-      anchors.anchor(params, { caller: received.caller, request: requestOf(received) }),
+    anchor: async (params, received) => {
+      await requireVoice(parts, received)
+      return anchors.anchor(params, { caller: received.caller, request: requestOf(received) })
+    },
   }
 }

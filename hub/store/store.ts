@@ -73,6 +73,15 @@ export interface Attestation {
   readonly now: number
 }
 
+/** Who says something in the name of a node. */
+export interface NodeVoice {
+  readonly name: string
+  /** its SPIFFE ID */
+  readonly id: string
+  /** of its certificate */
+  readonly thumbprint: string
+}
+
 export interface Equivocation {
   readonly node: string
   readonly held: string
@@ -86,7 +95,10 @@ export interface NodeStore {
   list(): Promise<readonly NodeRecord[]>
   /** Records that the node proved itself; fence grows by one if the boot is a new one. The node must be registered. */
   attest(attestation: Attestation): Promise<NodeRecord>
-  recordEncKey(name: string, statement: string): Promise<void>
+  /** True if that credential was issued to the machine that holds the name now, not to one before it. */
+  speaks(voice: NodeVoice): Promise<boolean>
+  /** Keeps the statement if `voice` speaks for the node and the node is not revoked; false when it does not. */
+  recordEncKey(voice: NodeVoice, statement: string): Promise<boolean>
   touch(name: string, now: number): Promise<void>
   /** Replaces the anchored head if it is still of `expectSize` (0: none yet); false when it is not. */
   anchor(name: string, expectSize: number, head: AnchoredHead): Promise<boolean>
@@ -115,6 +127,8 @@ export interface IssuedCredential {
   readonly natsKey: string
   readonly thumbprint: string
   readonly expires: number
+  /** DER public key of the machine, for a node */
+  readonly device?: Uint8Array
 }
 
 export interface CredentialStore {

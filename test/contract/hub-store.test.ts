@@ -186,7 +186,6 @@ for (const implementation of IMPLEMENTATIONS) {
 
       const unknown: Record<string, (store: HubStore) => Promise<unknown>> = {
         attest: (s) => s.nodes.attest({ ...attestation, name: 'nobody' }),
-        recordEncKey: (s) => s.nodes.recordEncKey('nobody', 'x'),
         touch: (s) => s.nodes.touch('nobody', NOW),
         revoke: (s) => s.nodes.revoke('nobody', NOW),
         allow: (s) => s.nodes.allow('nobody'),
@@ -199,6 +198,50 @@ for (const implementation of IMPLEMENTATIONS) {
         await join1()
         await store.nodes.allow('n1')
         await assert.rejects(store.nodes.attest(attestation), { code: 'ZT-404-NODE' })
+      })
+
+      const voice = { name: 'n1', id: 'spiffe://td/node/n1', thumbprint: 't' }
+      const credential = { id: voice.id, natsKey: 'UA', thumbprint: 't', expires: NOW + 10 }
+
+      it('a node speaks by what was issued to the machine that holds its name, until another one does', async () => {
+        await join1()
+        await store.credentials.add({ ...credential, device: bytes('device-1') })
+        assert.equal(await store.nodes.speaks(voice), true)
+        assert.equal(await store.nodes.recordEncKey(voice, 'key'), true)
+        await store.joinTokens.add(token({ hash: bytes('t2'), replace: true }))
+        await redeem({ hash: bytes('t2'), device: bytes('device-2') })
+        assert.equal(await store.nodes.speaks(voice), false)
+        assert.equal(await store.nodes.recordEncKey(voice, 'key'), false)
+        assert.equal((await store.nodes.find('n1'))?.encKey, undefined)
+      })
+
+      const voices: Record<string, object> = {
+        'a node that never joined': { name: 'n2' },
+        'another identity': { id: 'spiffe://td/node/n2' },
+        'a certificate that was not issued': { thumbprint: 'u' },
+      }
+      for (const [what, change] of Object.entries(voices))
+        it(`${what} does not speak for a node`, async () => {
+          await join1()
+          await store.credentials.add({ ...credential, device: bytes('device-1') })
+          assert.equal(await store.nodes.speaks({ ...voice, ...change }), false)
+          assert.equal(await store.nodes.recordEncKey({ ...voice, ...change }, 'key'), false)
+        })
+
+      it('a revoked node, and a name whose machine was forgotten, keep no key', async () => {
+        await join1()
+        await store.credentials.add({ ...credential, device: bytes('device-1') })
+        await store.nodes.revoke('n1', NOW)
+        assert.equal(await store.nodes.recordEncKey(voice, 'key'), false)
+        await store.nodes.allow('n1')
+        assert.equal(await store.nodes.speaks(voice), false)
+      })
+
+      it('a credential without a machine never speaks', async () => {
+        await join1()
+        await store.nodes.allow('n1')
+        await store.credentials.add(credential)
+        assert.equal(await store.nodes.speaks(voice), false)
       })
 
       it('moves the anchored head only from the head that the caller saw', async () => {

@@ -5,7 +5,7 @@ import { setImmediate as yieldToLoop } from 'node:timers/promises'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { ZtError } from '#shared/errors/error.ts'
 
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 
 const SCHEMA = `
 CREATE TABLE join_tokens (
@@ -26,7 +26,7 @@ CREATE TABLE denials (
 ) STRICT;
 INSERT INTO denials VALUES (1, 0, '[]');
 CREATE TABLE credentials (
-  nats_key TEXT PRIMARY KEY, id TEXT NOT NULL, thumbprint TEXT NOT NULL, expires INTEGER NOT NULL
+  nats_key TEXT PRIMARY KEY, id TEXT NOT NULL, thumbprint TEXT NOT NULL, expires INTEGER NOT NULL, device BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX credentials_by_id ON credentials (id, expires);
 CREATE INDEX credentials_by_expiry ON credentials (expires);

@@ -53,17 +53,18 @@ export class SqliteCredentials implements CredentialStore {
     this.#db = db
   }
 
-  add({ id, natsKey, thumbprint, expires }: IssuedCredential): Promise<void> {
+  add({ id, natsKey, thumbprint, expires, device }: IssuedCredential): Promise<void> {
     return this.#db.write(() => {
       // A principal may keep its NATS key from one SVID to the next; another principal may not take it.
       const changed = this.#db.run(
-        `INSERT INTO credentials (nats_key, id, thumbprint, expires) VALUES (?, ?, ?, ?)
+        `INSERT INTO credentials (nats_key, id, thumbprint, expires, device) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (nats_key) DO UPDATE SET thumbprint = excluded.thumbprint, expires = excluded.expires
-         WHERE id = excluded.id`,
+         WHERE id = excluded.id AND device IS excluded.device`,
         natsKey,
         id,
         thumbprint,
         expires,
+        device ?? null,
       )
       if (changed !== 1) throw new ZtError('ZT-401-EVIDENCE', 'nats.publicKey belongs to somebody else')
     })
@@ -76,6 +77,7 @@ export class SqliteCredentials implements CredentialStore {
         natsKey: String(row['nats_key']),
         thumbprint: String(row['thumbprint']),
         expires: Number(row['expires']),
+        ...(row['device'] !== null && { device: row['device'] as Uint8Array }),
       })),
     )
   }

@@ -9,6 +9,7 @@ import type {
   JoinTokenStore,
   NodeRecord,
   NodeStore,
+  NodeVoice,
   Redemption,
   RedemptionOutcome,
 } from '../store.ts'
@@ -119,6 +120,9 @@ function nodeOf(row: Row): NodeRecord {
   }
 }
 
+/** Of a row of nodes: a credential of this id and thumbprint was given to the machine that is registered. */
+const SPEAKS = 'device = (SELECT c.device FROM credentials AS c WHERE c.id = ? AND c.thumbprint = ?)'
+
 export class SqliteNodes implements NodeStore {
   readonly #db: Database
 
@@ -148,10 +152,15 @@ export class SqliteNodes implements NodeStore {
     })
   }
 
-  recordEncKey(name: string, statement: string): Promise<void> {
-    return this.#db.write(() =>
-      this.#mustChange('UPDATE nodes SET enc_key = ? WHERE name = ?', [statement, name]),
-    )
+  speaks({ name, id, thumbprint }: NodeVoice): Promise<boolean> {
+    const sql = `SELECT 1 FROM nodes WHERE name = ? AND ${SPEAKS}`
+    return this.#db.read(() => this.#db.get(sql, name, id, thumbprint) !== undefined)
+  }
+
+  // Judged in the same transaction, so that a name which changes hands meanwhile gets no key of the machine before.
+  recordEncKey({ name, id, thumbprint }: NodeVoice, statement: string): Promise<boolean> {
+    const sql = `UPDATE nodes SET enc_key = ? WHERE name = ? AND revoked_at IS NULL AND ${SPEAKS}`
+    return this.#db.write(() => this.#db.run(sql, statement, name, id, thumbprint) === 1)
   }
 
   touch(name: string, now: number): Promise<void> {

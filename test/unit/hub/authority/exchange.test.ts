@@ -81,7 +81,10 @@ describe('the exchange', () => {
     await store.joinTokens.redeem({ hash, node: 'n1', device, now: TEST_NOW })
     const log = { origin: 'mesh.example/log/node/n1/e1', vkey: 'v' }
     await store.nodes.attest({ name: 'n1', lvl: 1, boot: 'b', log, now: TEST_NOW })
-    await store.nodes.recordEncKey('n1', signEncKey(node, generateX25519().publicKey, TEST_NOW))
+    const { id, thumbprint } = node
+    await store.credentials.add({ id, natsKey: 'UA', thumbprint, expires: node.notAfter, device })
+    const statement = signEncKey(node, generateX25519().publicKey, TEST_NOW)
+    assert.ok(await store.nodes.recordEncKey({ name: 'n1', id, thumbprint }, statement))
     await store.nodes.anchor('n1', 0, { size: 1, root: 'r', note: 'n', at: TEST_NOW })
   }
   const idToken = (identity = alice): string => signIdToken(identity, { hub: hub.id, now: clock.now() })
