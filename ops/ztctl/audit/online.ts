@@ -3,6 +3,7 @@
 // against every head of it that the nodes hold.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { encodeBase64 } from '#shared/encoding/base64url.ts'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context } from '../client/contexts.ts'
@@ -43,7 +44,11 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
     await hub.compare(answers.flatMap((answer) => (answer.ok ? answer.value.held : [])))
     const { identity, head, report } = hub
     if (report.firstBad === undefined) await rememberHead({ identity, head }, context, place)
-    return [{ name: 'hub', origin: identity.origin, report }, ...answers.map(asOutcome)]
+    return [
+      { name: 'hub', origin: identity.origin, report },
+      ...answers.map(asOutcome),
+      ...earlierEpochs(hub, nodes),
+    ]
   })
 }
 
@@ -92,6 +97,25 @@ async function verifyNode(node: string, hub: HubLog, { mesh, save }: NodeSetting
   })
   const outcome = { name: node, origin, report, anchors: summaryOf(registered) }
   return { outcome, held: held.within(report.size) }
+}
+
+/** The logs that nodes had before they joined anew: nobody shows them any more, and no one may forget that they were. */
+export function earlierEpochs({ witnessed }: HubLog, nodes: readonly string[]): readonly LogOutcome[] {
+  return nodes
+    .flatMap((node) => witnessed.earlierOf(node))
+    .map((log) => ({
+      name: log.origin,
+      origin: log.origin,
+      earlier: true,
+      anchors: summaryOf(log),
+      note: `earlier epoch of ${log.node}, not on the node any more: ${endOf(log)}`,
+    }))
+}
+
+function endOf({ anchors }: WitnessedLog): string {
+  const last = anchors.toSorted((a, b) => a.size - b.size).at(-1)
+  if (last === undefined) return 'no head of it was anchored'
+  return `its last anchored head has size ${last.size} and root ${encodeBase64(last.root)}`
 }
 
 /** How many heads are anchored, up to which size, and since when. */

@@ -15,6 +15,8 @@ export interface LogOutcome {
   /** absent when the log could not be had at all */
   readonly report?: LogReport
   readonly anchors?: { readonly count: number; readonly size: number; readonly at?: number }
+  /** the log of an earlier epoch of a node: no copy of it was looked at, so it is neither good nor bad */
+  readonly earlier?: true
   /** what is to be known and is no fault */
   readonly note?: string
   readonly failure?: { readonly code: ErrorCode; readonly message: string }
@@ -70,7 +72,7 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
   const at = anchors?.at
   return [
     name,
-    fault === undefined ? 'ok' : fault.code,
+    stateOf(outcome),
     report === undefined ? '-' : String(report.rows),
     report === undefined ? '-' : String(report.heads),
     anchors === undefined ? '-' : `${anchors.size} (${anchors.count})`,
@@ -79,13 +81,18 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
   ]
 }
 
+function stateOf(outcome: LogOutcome): string {
+  if (outcome.earlier === true) return 'earlier epoch'
+  return faultOf(outcome)?.code ?? 'ok'
+}
+
 function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
   const { name, origin, report, anchors } = outcome
   const fault = faultOf(outcome)
   return {
     log: name,
     origin,
-    ok: fault === undefined,
+    ok: outcome.earlier === true ? null : fault === undefined,
     rows: report?.rows ?? null,
     head: report === undefined ? null : { size: report.size, root: report.root },
     heads: report?.heads ?? null,

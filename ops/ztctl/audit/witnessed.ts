@@ -38,6 +38,12 @@ export class Witnessed {
     return [...this.#logs.values()].findLast((log) => log.node === node) as WitnessedLog | undefined
   }
 
+  /** The logs that a node registered before its newest one, oldest first: it began another when it joined anew. */
+  earlierOf(node: string): readonly WitnessedLog[] {
+    const logs = [...this.#logs.values()].filter((log) => log.node === node)
+    return logs.slice(0, -1) as readonly WitnessedLog[]
+  }
+
   /** The log of that origin, or undefined. */
   ofOrigin(origin: string): WitnessedLog | undefined {
     return this.#logs.get(origin) as WitnessedLog | undefined
