@@ -28,7 +28,7 @@ export interface GateParts {
   readonly deny: DenyList
   readonly key: (kid: string) => KeyObject | undefined
   readonly messages: MessageStore
-  /** the latest time that the hub's log has recorded, UTC milliseconds */
+  /** the highest time in the log of the hub, UTC milliseconds: a row that is written later may say less */
   readonly highWater: () => number
 }
 

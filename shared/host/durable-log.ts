@@ -150,9 +150,17 @@ export class DurableLog {
     return this.#writer.size
   }
 
-  /** Committed rows, and the hash of the last one: base64url. */
+  /** Committed rows, the hash of the last one (base64url) and its time, which is not always the highest. */
   head(): { readonly size: number; readonly hash: string; readonly ts: number } {
     return this.#writer.head()
+  }
+
+  /**
+   * The highest time of any row, UTC milliseconds, also from before it was opened. A clock that is behind it went back,
+   * however many rows have said so since. The first call reads every row.
+   */
+  latest(): number {
+    return this.#writer.latest()
   }
 
   /** The newest head that is signed and stored. */

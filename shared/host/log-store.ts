@@ -122,6 +122,15 @@ export class LogStore implements Transaction {
       : { size: Number(row['seq']) + 1, hash: blob(row['hash']) }
   }
 
+  /** The highest time that any row claims, whatever its place; -1 if none does. Looks at every row. */
+  latestTime(): number {
+    const text = 'CAST(body AS TEXT)'
+    const row = this.get(
+      `SELECT max(CASE WHEN json_valid(${text}) THEN ${text} ->> '$.ts' END) AS ts FROM audit`,
+    )
+    return typeof row?.['ts'] === 'number' ? row['ts'] : -1
+  }
+
   hashOf(seq: number): Uint8Array | undefined {
     const row = this.get('SELECT hash FROM audit WHERE seq = ?', seq)
     return row === undefined ? undefined : blob(row['hash'])

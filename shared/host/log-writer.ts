@@ -63,6 +63,8 @@ export class LogWriter {
   readonly #transaction: Transaction
   #head: BinaryHash
   #time: RowTime
+  // Known from the first time on that somebody asks: not every owner does, and it means to read every row once.
+  #latest: number | undefined
   #signer: NoteSigner
   #checkpoint: Checkpoint | undefined
   #stored: StoredCheckpoint | undefined
@@ -97,6 +99,12 @@ export class LogWriter {
 
   head(): { readonly size: number; readonly hash: string; readonly ts: number } {
     return { size: this.size, hash: encodeBase64url(fromBinary(this.#head)), ts: this.#time.ts }
+  }
+
+  /** The highest time of any row, UTC milliseconds: it never goes back, whatever the clock does. */
+  latest(): number {
+    this.#latest ??= this.#parts.store.latestTime()
+    return this.#latest
   }
 
   checkpoint(): Checkpoint {
@@ -189,6 +197,7 @@ export class LogWriter {
     const order = timeOrder(before, now)
     if (order === 'mono-went-back') throw new ZtError('ZT-408-CLOCK', 'the monotonic clock went back')
     this.#time = now
+    if (this.#latest !== undefined) this.#latest = Math.max(this.#latest, now.ts)
     if (order === 'stepped') {
       this.#insert(this.#encode({ type: 'clock.stepped', out: 'info', obj: { from: before.ts, to: now.ts } }))
     }

@@ -10,6 +10,7 @@ import { verifyConsistency, verifyInclusion } from '#shared/log/merkle.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import { entryOf, leafHash, parseRow, type RowDraft } from '#shared/log/row.ts'
 import { verifyLog } from '#shared/log/verify-log.ts'
+import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { closedLog, fillLog, logOptions, openLog, ORIGIN, trustOf } from '#test/support/log-fixture.ts'
 
 const HEARTBEAT: RowDraft = { type: 'heartbeat', out: 'info' }
@@ -61,6 +62,24 @@ describe('a durable log', () => {
     await log.close()
     const report = await verifyLogFile(options.file, trustOf(options))
     assert.deepEqual([report.firstBad, report.rows, report.size], [undefined, size, size])
+  })
+
+  it('knows its highest time after the clock went back, and over a restart', async (t) => {
+    const clock = new ManualClock()
+    const highest = clock.now()
+    const options = await logOptions(t, { clock })
+    const log = openLog(t, options)
+    await log.append(HEARTBEAT)
+    clock.step(-3_600_000)
+    await fillLog(log, 300)
+    assert.deepEqual([log.latest(), log.head().ts], [highest, highest - 3_600_000])
+    await log.close()
+    const next = openLog(t, options)
+    await next.append(HEARTBEAT)
+    assert.equal(next.latest(), highest)
+    clock.step(3_600_001)
+    await next.append(HEARTBEAT)
+    assert.equal(next.latest(), highest + 1)
   })
 
   it('goes on after an orderly end without a word', async (t) => {
