@@ -1,6 +1,6 @@
 // Processes as the kernel tells of them. A pid alone names nothing for long, so everything here goes by pid and start
 // time, and by the pid namespace: whatever a process does (setsid, double fork), it cannot leave that.
-import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import type { TreeMember } from './protocol.ts'
 
 export interface ProcStat extends TreeMember {
@@ -48,15 +48,29 @@ export function membersLabelled(labels: ReadonlySet<string>): ProcStat[] {
 }
 
 /**
- * True once the sandbox with that root folder runs something else than its own setup, which carries `label`. It is
- * looked at through the sandbox's own /proc, which lists nothing but its tree.
+ * What a process got from the kernel when it was last executed: its file, and the auxiliary vector (getauxval(3)), which
+ * holds addresses that are drawn anew each time. A fork has its parent's. Nothing of it can be written by the process,
+ * unlike its name and arguments. undefined: it is gone; "closed": it keeps even us out, as no setup of ours does.
  */
-export function hasExecuted(root: string, label: string): boolean {
+export function imageOf(proc: string, pid: number): string | undefined {
+  const at = `${proc}/${pid}`
+  try {
+    const { dev, ino } = statSync(`${at}/exe`, { bigint: true })
+    const vector = readFileSync(`${at}/auxv`)
+    return vector.length === 0 ? undefined : `${dev}:${ino}:${vector.toString('base64')}`
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+    return code === 'EACCES' || code === 'EPERM' ? 'closed' : undefined
+  }
+}
+
+/**
+ * True once the sandbox with that root folder runs something else than its own setup, all of which has the image
+ * `setup`. It is looked at through the sandbox's own /proc, which lists nothing but its tree.
+ */
+export function hasExecuted(root: string, setup: string): boolean {
   const proc = `${root}/proc`
-  return allPids(proc).some((pid) => {
-    const argv0 = argv0Of(proc, pid)
-    return argv0 !== undefined && argv0 !== '' && argv0 !== label
-  })
+  return allPids(proc).some((pid) => (imageOf(proc, pid) ?? setup) !== setup)
 }
 
 /** True if that is the root folder of a sandbox with its own /proc, in which init is hidden: one of its last steps. */

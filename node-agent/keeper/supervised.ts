@@ -266,7 +266,7 @@ export class Supervised {
   /** Tells when the program itself runs. A program that ends sooner is told by bubblewrap's exit code. */
   async #watchExecution(tree: Tree, binding: Binding): Promise<void> {
     while (!tree.ended) {
-      if (binding.hasExecuted(this.#options.plan.argv0)) {
+      if (binding.hasExecuted) {
         this.#onExecuted(tree)
         return
       }

@@ -6,6 +6,7 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { DENIED, INSPECTED, numberOf } from '#node-agent/sandbox/syscalls.ts'
+import { staticProgram } from '#test/support/elf.ts'
 import { KeeperFixture, needsSandbox } from '#test/support/keeper.ts'
 
 const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
@@ -97,7 +98,7 @@ describe('from inside', { skip }, () => {
   for (const name of process.arch === 'x64' ? ['the 32-bit gate of the processor'] : []) {
     it(`a process that calls by ${name} is ended`, async () => {
       const path = join(fixture.workspaceRoot, 'w/int80')
-      await writeFile(path, programOf([0x31, 0xdb, 0x8d, 0x43, 0x01, 0xcd, 0x80]))
+      await writeFile(path, staticProgram([0x31, 0xdb, 0x8d, 0x43, 0x01, 0xcd, 0x80]))
       await chmod(path, 0o755)
       const { record } = await fixture.run(['int80'], { path: '/workspace/int80' })
       // SIGSYS by the filter; SIGSEGV from a kernel that has no such gate. Had the call been made: exit(0).
@@ -105,28 +106,3 @@ describe('from inside', { skip }, () => {
     })
   }
 })
-
-/** A static program of one segment, elf(5), with that machine code. */
-function programOf(code: readonly number[]): Buffer {
-  const headers = 64 + 56
-  const base = 0x400000n
-  const file = Buffer.alloc(headers + code.length)
-  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
-  file.writeUInt16LE(2, 16)
-  file.writeUInt16LE(62, 18)
-  file.writeUInt32LE(1, 20)
-  file.writeBigUInt64LE(base + BigInt(headers), 24)
-  file.writeBigUInt64LE(64n, 32)
-  file.writeUInt16LE(64, 52)
-  file.writeUInt16LE(56, 54)
-  file.writeUInt16LE(1, 56)
-  file.writeUInt32LE(1, 64)
-  file.writeUInt32LE(5, 68)
-  file.writeBigUInt64LE(base, 80)
-  file.writeBigUInt64LE(base, 88)
-  file.writeBigUInt64LE(BigInt(file.length), 96)
-  file.writeBigUInt64LE(BigInt(file.length), 104)
-  file.writeBigUInt64LE(0x1000n, 112)
-  file.set(code, headers)
-  return file
-}
