@@ -93,7 +93,7 @@ export class Admission {
     this.#requireLog(request.log, node)
     if (denials.since(id) !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
     for (const attestor of this.#parts.attestors) {
-      const context = { node, transcript, now: clock.now() }
+      const context = { node, transcript, log: request.log, now: clock.now() }
       const attested = await attestor.attest(request.evidence, context)
       if (attested !== undefined) return { id, csr, attested }
     }

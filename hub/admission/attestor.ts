@@ -4,12 +4,14 @@ import { verify, type KeyObject } from 'node:crypto'
 import { decodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { NodeName } from '#shared/identity/names.ts'
-import type { Evidence } from '#shared/protocol/admission.ts'
+import type { Evidence, LogIdentity } from '#shared/protocol/admission.ts'
 
 export interface AttestContext {
   readonly node: NodeName
   /** what every proof signs: this session, node, hub and these keys */
   readonly transcript: Uint8Array
+  /** the log that the machine says is its own: the transcript names it */
+  readonly log: LogIdentity
   /** UTC, milliseconds */
   readonly now: number
 }

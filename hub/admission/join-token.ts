@@ -9,21 +9,23 @@ import type { NodeName } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { publicKeyFromSpki } from '#shared/jose/keys.ts'
 import type { Evidence } from '#shared/protocol/admission.ts'
-import type { HubStore, RedemptionOutcome } from '../store/store.ts'
+import type { HubStore, RedemptionRefusal } from '../store/store.ts'
 import { requireProof, type AttestContext, type Attested, type Attestor } from './attestor.ts'
 
 export const JOIN_TOKEN_LIFE_MS: number = 10 * 60_000
 const TOKEN_BYTES = 32
 const TPM_LEVEL = 2
 
-type Reason = Extract<RedemptionOutcome, { kind: 'refused' }>['reason']
-
-const REFUSALS: Readonly<Record<Reason, readonly [ErrorCode, string]>> = {
+const REFUSALS: Readonly<Record<RedemptionRefusal, readonly [ErrorCode, string]>> = {
   unknown: ['ZT-403-JOIN', 'the join token is not for this node'],
   taken: ['ZT-403-JOIN', 'the name belongs to another machine; it takes a token that replaces'],
   expired: ['ZT-410-JOIN-EXPIRED', 'the join token has expired'],
   spent: ['ZT-409-JOIN-SPENT', 'the join token was used already'],
   revoked: ['ZT-403-REVOKED', 'the node is revoked'],
+  distrusted: [
+    'ZT-490-FORK',
+    'two heads of the log of the node contradict each other; it must be allowed first',
+  ],
 }
 
 export interface JoinTokenOrder {
@@ -71,6 +73,7 @@ export class JoinTokenAttestor implements Attestor {
       hash,
       node: context.node,
       device,
+      log: context.log,
       now: context.now,
     })
     if (outcome.kind === 'refused') throw new ZtError(...REFUSALS[outcome.reason])

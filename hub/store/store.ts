@@ -15,23 +15,35 @@ export interface JoinToken {
   readonly expires: number
 }
 
+export interface LogName {
+  readonly origin: string
+  readonly vkey: string
+}
+
 export interface Redemption {
   readonly hash: Uint8Array
   readonly node: string
   /** DER public key of the device that joins */
   readonly device: Uint8Array
+  /** the log that it keeps: part of the registration */
+  readonly log: LogName
   readonly now: number
 }
+
+export type RedemptionRefusal = 'unknown' | 'expired' | 'spent' | 'taken' | 'revoked' | 'distrusted'
 
 /** `repeated` is the same device asking again within the token's life, because an answer was lost. */
 export type RedemptionOutcome =
   | { readonly kind: 'joined'; readonly replaced: boolean }
   | { readonly kind: 'repeated' }
-  | { readonly kind: 'refused'; readonly reason: 'unknown' | 'expired' | 'spent' | 'taken' | 'revoked' }
+  | { readonly kind: 'refused'; readonly reason: RedemptionRefusal }
 
 export interface JoinTokenStore {
   add(token: JoinToken): Promise<void>
-  /** Consumes the token and registers the device under the node's name in one step: one winner among any number. */
+  /**
+   * Consumes the token and registers the device under the node's name in one step: one winner among any number. The
+   * name's other tokens are void from then on.
+   */
   redeem(redemption: Redemption): Promise<RedemptionOutcome>
   /** Names of nodes that have a token which is alive at `now` and not used. */
   outstanding(now: number): Promise<readonly string[]>
@@ -69,7 +81,7 @@ export interface Attestation {
   readonly name: string
   readonly lvl: number
   readonly boot: string
-  readonly log: { readonly origin: string; readonly vkey: string }
+  readonly log: LogName
   readonly now: number
 }
 

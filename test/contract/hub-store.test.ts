@@ -35,9 +35,15 @@ const redemption = (change: Partial<Redemption> = {}): Redemption => ({
   hash: bytes('t1'),
   node: 'n1',
   device: bytes('device-1'),
+  log: { origin: 'td/log/node/n1/e1', vkey: 'vkey-1' },
   now: NOW,
   ...change,
 })
+const second = {
+  hash: bytes('t2'),
+  device: bytes('device-2'),
+  log: { origin: 'td/log/node/n1/e2', vkey: 'vkey-2' },
+}
 const reasonOf = (outcome: RedemptionOutcome): string =>
   outcome.kind === 'refused' ? outcome.reason : outcome.kind
 const attestation = {
@@ -132,18 +138,18 @@ for (const implementation of IMPLEMENTATIONS) {
         await store.nodes.attest(attestation)
         await store.nodes.anchor('n1', 0, head(4))
         await store.joinTokens.add(token({ hash: bytes('t2'), replace: true }))
-        assert.equal(await redeem({ hash: bytes('t2'), device: bytes('device-2') }), 'joined')
+        assert.equal(await redeem(second), 'joined')
         assert.equal(await redeem(), 'spent')
         const node = await store.nodes.find('n1')
-        assert.deepEqual([node?.anchor, node?.log, node?.boot], [undefined, undefined, ''])
+        assert.deepEqual([node?.anchor, node?.log, node?.boot], [undefined, second.log, ''])
       })
 
       it('fence goes on counting when a name gets a new device', async () => {
         await join1()
         await store.nodes.attest(attestation)
         await store.joinTokens.add(token({ hash: bytes('t2'), replace: true }))
-        await redeem({ hash: bytes('t2'), device: bytes('device-2') })
-        assert.equal((await store.nodes.attest(attestation)).fence, 2)
+        await redeem(second)
+        assert.equal((await store.nodes.attest({ ...attestation, log: second.log })).fence, 2)
       })
 
       it('a revoked name cannot be joined, not even with a token that replaces', async () => {
@@ -171,7 +177,7 @@ for (const implementation of IMPLEMENTATIONS) {
         await store.nodes.allow('n1')
         assert.equal(await redeem(), 'spent')
         await store.joinTokens.add(token({ hash: bytes('t2') }))
-        assert.equal(await redeem({ hash: bytes('t2'), device: bytes('device-2') }), 'joined')
+        assert.equal(await redeem(second), 'joined')
       })
     })
 

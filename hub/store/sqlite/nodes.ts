@@ -12,13 +12,11 @@ import type {
   NodeVoice,
   Redemption,
   RedemptionOutcome,
+  RedemptionRefusal,
 } from '../store.ts'
 import type { Database, Row } from './database.ts'
 
-const refused = (reason: Extract<RedemptionOutcome, { kind: 'refused' }>['reason']): RedemptionOutcome => ({
-  kind: 'refused',
-  reason,
-})
+const refused = (reason: RedemptionRefusal): RedemptionOutcome => ({ kind: 'refused', reason })
 
 const sameBytes = (a: unknown, b: Uint8Array): boolean =>
   a instanceof Uint8Array && Buffer.compare(a, b) === 0
@@ -56,14 +54,16 @@ export class SqliteJoinTokens implements JoinTokenStore {
     const token = this.#db.get('SELECT * FROM join_tokens WHERE hash = ?', redemption.hash)
     if (token === undefined || token['node'] !== redemption.node) return refused('unknown')
     if (Number(token['expires']) <= redemption.now) return refused('expired')
-    const node = this.#db.get('SELECT device, revoked_at FROM nodes WHERE name = ?', redemption.node)
+    const node = this.#db.get('SELECT * FROM nodes WHERE name = ?', redemption.node)
     if (node !== undefined && node['revoked_at'] !== null) return refused('revoked')
+    // Only an operator lifts distrust: a node must not get rid of the evidence against it by joining again.
+    if (node !== undefined && node['distrusted_at'] !== null) return refused('distrusted')
     if (token['device'] !== null) return this.#repeat(token, node, redemption)
     const held = node !== undefined && node['device'] !== null
-    const taken = held && !sameBytes(node['device'], redemption.device)
-    if (taken && token['replaces'] !== 1) return refused('taken')
-    this.#db.run('UPDATE join_tokens SET device = ? WHERE hash = ?', redemption.device, redemption.hash)
-    this.#register(redemption)
+    const same = held && sameBytes(node['device'], redemption.device)
+    if (held && !same && token['replaces'] !== 1) return refused('taken')
+    this.#spend(redemption)
+    if (!same) this.#register(redemption)
     return { kind: 'joined', replaced: node !== undefined }
   }
 
@@ -74,16 +74,26 @@ export class SqliteJoinTokens implements JoinTokenStore {
     return own ? { kind: 'repeated' } : refused('spent')
   }
 
+  #spend({ hash, node, device, now }: Redemption): void {
+    this.#db.run('UPDATE join_tokens SET device = ? WHERE hash = ?', device, hash)
+    const others = 'UPDATE join_tokens SET expires = min(expires, ?) WHERE node = ? AND device IS NULL'
+    this.#db.run(others, now, node)
+  }
+
   // A machine that takes a name over starts a history of its own; fence goes on counting, so that no token for the
   // machine before it can fit.
-  #register({ node, device, now }: Redemption): void {
+  #register({ node, device, log, now }: Redemption): void {
     this.#db.run(
-      `INSERT INTO nodes (name, device, lvl, boot, fence, joined_at, last_seen) VALUES (?, ?, 0, '', 0, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET device = excluded.device, lvl = 0, boot = '', log_origin = NULL,
-         log_vkey = NULL, enc_key = NULL, joined_at = excluded.joined_at, last_seen = excluded.last_seen,
-         anchor_size = NULL, anchor_root = NULL, anchor_note = NULL, anchor_at = NULL, distrusted_at = NULL`,
+      `INSERT INTO nodes (name, device, lvl, boot, fence, log_origin, log_vkey, joined_at, last_seen)
+       VALUES (?, ?, 0, '', 0, ?, ?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET device = excluded.device, lvl = 0, boot = '',
+         log_origin = excluded.log_origin, log_vkey = excluded.log_vkey, enc_key = NULL,
+         joined_at = excluded.joined_at, last_seen = excluded.last_seen,
+         anchor_size = NULL, anchor_root = NULL, anchor_note = NULL, anchor_at = NULL`,
       node,
       device,
+      log.origin,
+      log.vkey,
       now,
       now,
     )

@@ -52,6 +52,7 @@ describe('evidence', () => {
   const context = (change: Partial<AttestContext> = {}): AttestContext => ({
     node: parseNodeName('n1'),
     transcript,
+    log: { origin: 'o', vkey: 'v' },
     now: NOW,
     ...change,
   })

@@ -78,8 +78,8 @@ describe('the exchange', () => {
       createdBy: alice.id,
       expires: TEST_NOW + 1,
     })
-    await store.joinTokens.redeem({ hash, node: 'n1', device, now: TEST_NOW })
     const log = { origin: 'mesh.example/log/node/n1/e1', vkey: 'v' }
+    await store.joinTokens.redeem({ hash, node: 'n1', device, log, now: TEST_NOW })
     await store.nodes.attest({ name: 'n1', lvl: 1, boot: 'b', log, now: TEST_NOW })
     const { id, thumbprint } = node
     await store.credentials.add({ id, natsKey: 'UA', thumbprint, expires: node.notAfter, device })
