@@ -21,6 +21,7 @@ const LOAD = 0x20
 const JUMP_EQUAL = 0x15
 const JUMP_AT_LEAST = 0x35
 const JUMP_ANY_BIT = 0x45
+const AND = 0x54
 const RETURN = 0x06
 // linux/seccomp.h: struct seccomp_data; both architectures are little-endian, so an argument's low half comes first.
 const NR = 0
@@ -41,8 +42,13 @@ const CLONE_THREAD = 0x00010000
 const CLONE_NEW_ANY = 0x7e020000
 const TIOCSTI = 0x5412
 const TIOCLINUX = 0x541c
-// AF_UNIX AF_INET AF_INET6 AF_NETLINK. Not AF_VSOCK: it ignores network namespaces and reaches the machine's host.
-const SOCKET_FAMILIES = [1, 2, 10, 16] as const
+// AF_INET AF_INET6 AF_NETLINK. Not AF_VSOCK: it ignores network namespaces and reaches the machine's host. Not AF_UNIX:
+// its names are those of the host's files and network, and behind them listen what starts programs and holds keys.
+const SOCKET_FAMILIES = [2, 10, 16] as const
+// linux/net.h: SOCK_TYPE_MASK; above it are flags. SOCK_STREAM SOCK_SEQPACKET: one end of such a pair stays bound to
+// the other, while one of datagrams can be sent, or connected, to any name.
+const SOCKET_TYPE_MASK = 0xf
+const PAIR_TYPES = [1, 5] as const
 
 const load = (offset: number): Instruction => ({ code: LOAD, jt: 0, jf: 0, k: offset })
 const answer = (value: number): Instruction => ({ code: RETURN, jt: 0, jf: 0, k: value })
@@ -105,6 +111,12 @@ function inspections({ arch, subprocess }: SeccompOptions): Instruction[] {
     ...onCall(numberOf(INSPECTED.socket, arch), [
       load(LOW_OF_ARG(0)),
       ...SOCKET_FAMILIES.flatMap((family) => answerIf(family, ALLOW)),
+      answer(ERRNO(EAFNOSUPPORT)),
+    ]),
+    ...onCall(numberOf(INSPECTED.socketpair, arch), [
+      load(LOW_OF_ARG(1)),
+      { code: AND, jt: 0, jf: 0, k: SOCKET_TYPE_MASK },
+      ...PAIR_TYPES.flatMap((type) => answerIf(type, ALLOW)),
       answer(ERRNO(EAFNOSUPPORT)),
     ]),
   ]

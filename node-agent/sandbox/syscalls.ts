@@ -71,11 +71,12 @@ export const DENIED: Readonly<Record<string, Numbers>> = {
 export const FORKS: Readonly<Record<string, Numbers>> = { fork: [57, -1], vfork: [58, -1] }
 
 /** Calls whose arguments decide. */
-export const INSPECTED: Readonly<Record<'clone' | 'clone3' | 'ioctl' | 'socket', Numbers>> = {
+export const INSPECTED: Readonly<Record<'clone' | 'clone3' | 'ioctl' | 'socket' | 'socketpair', Numbers>> = {
   clone: [56, 220],
   clone3: [435, 435],
   ioctl: [16, 29],
   socket: [41, 198],
+  socketpair: [53, 199],
 }
 
 export function numberOf(numbers: Numbers, arch: SeccompArch): number {

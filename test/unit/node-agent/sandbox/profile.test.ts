@@ -20,7 +20,7 @@ it('has another digest for every other set', () => {
 })
 
 it('keeps the digest of the default bundle, which audit rows and tokens name', () => {
-  assert.equal(render(...DEFAULT_CAPABILITIES).sha256, 'W7tJUdNQili_OcWAAL2qOQ3H2hhPl3t5HZ603YDWtxo')
+  assert.equal(render(...DEFAULT_CAPABILITIES).sha256, 'h2SLjjt1CN11qTt-N8i86L6qdNomRe0LoYhm27T-V8U')
 })
 
 it('has no network without "network"', () => {
