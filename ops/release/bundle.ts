@@ -68,6 +68,8 @@ const staged = mkdtempSync(join(ROOT, 'dist-'))
 try {
   await bundleInto(staged)
   for (const name of PROGRAMS.keys()) chmodSync(join(staged, `${name}.js`), 0o755)
+  // The launcher, which finds the bundle beside it.
+  copyFileSync(join(ROOT, 'ztctl'), join(staged, 'ztctl'))
   writeManifest(staged)
   chmodSync(staged, 0o755)
   rmSync(join(ROOT, 'dist'), { recursive: true, force: true })

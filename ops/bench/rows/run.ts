@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Mesh } from '#ops/demo/mesh.ts'
+import { ROOT } from '#ops/demo/programs.ts'
 import { withMesh, type LiveMesh } from '#ops/ztctl/client/live-mesh.ts'
 import { runProcess } from '#ops/ztctl/client/run-process.ts'
 import { parseCommandLine } from '#ops/ztctl/grammar/parse.ts'
@@ -38,9 +39,9 @@ const argvRun = (
 ): Promise<unknown> => exec(file, args, { env })
 
 async function cold(mesh: Mesh, ssh: SshPeer): Promise<BenchRow> {
-  const argv = mesh.ztctlArgv(COMMAND)
-  // As ./ztctl does: compiled code is kept between calls.
-  const env = { ...mesh.ztctlEnv(), NODE_COMPILE_CACHE: join(mesh.dir, 'compile-cache') }
+  // The launcher of `make dist`, as its user has it.
+  const argv = [join(ROOT, 'dist', 'ztctl'), ...COMMAND]
+  const env = { ...mesh.ztctlEnv(), XDG_CACHE_HOME: join(mesh.dir, 'cache') }
   const pair = await timePair(
     () => argvRun(argv, env),
     () => argvRun(ssh.cold(['true'])),
