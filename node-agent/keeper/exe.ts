@@ -71,13 +71,12 @@ export class ExecutableStore {
    */
   async open(request: PrepareRequest, hidden: readonly string[]): Promise<OpenExecutable> {
     const place = locate(request)
-    const file = await this.#hold(place.host, request.runAs, place.workspace)
+    const by = { runAs: request.runAs, hidden }
+    const file = await this.#hold(place, by)
     try {
-      if (file.path === file.realpath && hidden.some((folder) => isWithin(file.realpath, resolved(folder)))) {
-        throw new ZtError('ZT-403-EXE', 'the program lies in a folder that no process may see')
-      }
       const line = await interpreterOf(file.fd)
-      const interpreter = line === undefined ? undefined : await this.#hold(line, request.runAs, undefined)
+      const interpreter =
+        line === undefined ? undefined : await this.#hold({ host: line, workspace: undefined }, by)
       return {
         file,
         interpreter,
@@ -92,11 +91,12 @@ export class ExecutableStore {
     }
   }
 
-  async #hold(path: string, runAs: RunAs, workspace: string | undefined): Promise<HeldFile> {
-    const fd = openProgram(path)
+  async #hold({ host, workspace }: Place, { runAs, hidden }: Asker): Promise<HeldFile> {
+    const fd = openProgram(host)
     try {
       const realpath = readlinkSync(`/proc/self/fd/${fd}`)
       const shown = workspace === undefined ? undefined : insideWorkspace(realpath, realpathSync(workspace))
+      if (shown === undefined) requireShown(realpath, hidden)
       requireExecutable(fd, realpath, { runAs, base: shown?.base ?? '/' })
       const { sha256, mark } = await this.#digest(fd)
       return { fd, realpath, path: shown?.path ?? realpath, sha256, mark }
@@ -154,6 +154,11 @@ interface Place {
   readonly workspace: string | undefined
 }
 
+interface Asker {
+  readonly runAs: RunAs
+  readonly hidden: readonly string[]
+}
+
 function locate({ path, searchPath, runAs, workspace }: PrepareRequest): Place {
   if (path.includes('/')) {
     if (!path.startsWith('/'))
@@ -197,6 +202,11 @@ function openProgram(path: string): number {
   } finally {
     closeSync(name)
   }
+}
+
+function requireShown(realpath: string, hidden: readonly string[]): void {
+  if (hidden.some((folder) => isWithin(realpath, resolved(folder))))
+    throw new ZtError('ZT-403-EXE', 'the program lies in a folder that no process may see')
 }
 
 /** Without links, as far as it exists. */

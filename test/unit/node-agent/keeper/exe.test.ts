@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { ExecutableStore, isSameFile, requireUnchanged, type OpenExecutable } from '#node-agent/keeper/exe.ts'
@@ -124,6 +124,19 @@ describe('a program', () => {
     const hidden = [join(fixture.dir, 'state')]
     for (const name of [path, 'innocent']) {
       await assert.rejects(fixture.store.open(fixture.request(name), hidden), { code: 'ZT-403-EXE' })
+    }
+  })
+
+  it('whose first line names a program of a hidden folder is refused', async (t) => {
+    const fixture = await Fixture.create(t)
+    await mkdir(join(fixture.dir, 'state'))
+    await copyFile('/bin/sh', join(fixture.dir, 'state/sh'))
+    await chmod(join(fixture.dir, 'state/sh'), 0o755)
+    await symlink('state/sh', join(fixture.dir, 'innocent'))
+    const hidden = [join(fixture.dir, 'state')]
+    for (const name of ['state/sh', 'innocent']) {
+      const path = await fixture.file('script', `#!${join(fixture.dir, name)}\n`)
+      await assert.rejects(fixture.store.open(fixture.request(path), hidden), { code: 'ZT-403-EXE' })
     }
   })
 
