@@ -35,6 +35,9 @@ interface Sender {
   readonly request: RowRequest
 }
 
+/** Longer than any honest note; a row must hold it however its characters are escaped. */
+const MAX_NOTE_IN_ROW = 4096
+
 const NOTHING: AnchoredHead = { size: 0, root: encodeBase64url(EMPTY_ROOT), note: '', at: 0 }
 
 export class Anchors {
@@ -57,7 +60,7 @@ export class Anchors {
       await this.#accept(node, head, request)
       return await this.#leaf(head, request, sender)
     } catch (error) {
-      const obj = { node: name, note: request.checkpoint, old: request.old }
+      const obj = { node: name, ...noteOf(request.checkpoint), old: request.old }
       const actor = actorOf(sender.caller)
       await this.#parts.refusals.record({ type: 'anchor.rejected', actor, req: sender.request, obj }, error)
       throw error
@@ -83,7 +86,10 @@ export class Anchors {
     // Kept before it is answered. If we crash here the node hears nothing, is told this size when it asks again, and
     // goes on from it.
     if (await nodes.anchor(node.name, held.size, next)) return
-    throw otherHead((await this.#node(node.name)).anchor?.size ?? 0)
+    // Another head was kept meanwhile, and this one may contradict it.
+    const now = await this.#node(node.name)
+    await this.#requireNoFork(now, head)
+    throw otherHead(now.anchor?.size ?? 0)
   }
 
   // Looked for before anything that is an honest node's bad luck, so that no order of messages hides it.
@@ -91,9 +97,12 @@ export class Anchors {
     const held = node.anchor
     if (held === undefined || head.size !== held.size || encodeBase64url(head.root) === held.root) return
     const { nodes, log, clock } = this.#parts
-    const evidence = { node: node.name, held: held.note, received: head.note }
-    await log.append({ type: 'equivocation.detected', out: 'deny', code: 'ZT-490-FORK', obj: evidence })
-    await nodes.recordEquivocation({ ...evidence, now: clock.now() })
+    const { name } = node
+    // Before its row: distrust must not wait for a disk that is full. If we crash here the notes are in the store.
+    await nodes.recordEquivocation({ node: name, held: held.note, received: head.note, now: clock.now() })
+    const digests = { held_sha256: sha256Text(held.note), received_sha256: sha256Text(head.note) }
+    const obj = { node: name, size: head.size, ...digests }
+    await log.append({ type: 'equivocation.detected', out: 'deny', code: 'ZT-490-FORK', obj })
     throw new ZtError('ZT-490-FORK', 'two heads of this log contradict each other', {
       details: { size: head.size },
     })
@@ -164,4 +173,9 @@ function requireExtends(held: AnchoredHead, head: Checkpoint, proof: readonly st
 
 function otherHead(size: number): ZtError {
   return new ZtError('ZT-409-ANCHOR', 'another head of this log is held', { details: { size } })
+}
+
+// The note itself is evidence, unless it is so long that its row would not fit.
+function noteOf(note: string): { readonly note: string } | { readonly note_sha256: string } {
+  return note.length <= MAX_NOTE_IN_ROW ? { note } : { note_sha256: sha256Text(note) }
 }
