@@ -28,8 +28,10 @@ export interface SessionOptions {
   readonly follow: boolean
 }
 
-/** A caller that takes nothing for so long while its window is full is gone; it asks again if it is not. */
-const STALLED_MS = 60_000
+// An idle stream says so often enough for the caller not to take it for dead. The caller answers each time: one that has
+// said nothing for so long is gone, and its session is not to be kept from others.
+const ALIVE_MS = 10_000
+const GONE_MS = 60_000
 
 const NOTHING = new Uint8Array()
 
@@ -43,6 +45,9 @@ export class OutputSession {
   #sent = 0
   #consumed = 0
   #caughtUp = false
+  // Monotonic milliseconds: when the caller was last heard, and when we last asked it to speak.
+  #heardAt: number
+  #askedAt: number
   #news = Promise.withResolvers<void>()
 
   constructor(options: SessionOptions) {
@@ -51,10 +56,16 @@ export class OutputSession {
     this.#sealer = new FrameSealer({ key: keys.toCaller, subject: subjects.output })
     this.#acks = new FrameOpener({ key: keys.toNode, subject: subjects.ack })
     this.#offsets = { ...options.from }
+    this.#heardAt = this.#nowMs
+    this.#askedAt = this.#heardAt
   }
 
-  /** Resolves when everything was sent, or the caller is gone, or stop() was called. Rejects if the source fails. */
+  /**
+   * Resolves when everything was sent, or the caller has let go or is gone, or stop() was called. Rejects if the source
+   * fails.
+   */
   async run(): Promise<void> {
+    this.#heardAt = this.#nowMs
     try {
       while (!this.#stop.signal.aborted) {
         if (await this.#advance()) return
@@ -74,6 +85,8 @@ export class OutputSession {
   acknowledge(sealed: Uint8Array): void {
     try {
       const { kind, offset } = this.#acks.open(sealed)
+      this.#heardAt = this.#nowMs
+      if (kind === 'close') this.stop()
       if (kind !== 'ack' || offset <= this.#consumed || offset > this.#sent) return
       this.#consumed = offset
       this.wake()
@@ -91,7 +104,8 @@ export class OutputSession {
     // Taken before reading: what is written while we read is not missed.
     const news = this.#news.promise
     const { window, source } = this.#options
-    if (this.#sent - this.#consumed >= window) return this.#awaitRoom(news)
+    if (!(await this.#isAttended())) return true
+    if (this.#sent - this.#consumed >= window) return this.#rest(news)
     let moved = false
     for (const stream of source.streams) {
       if (!this.#ended.has(stream)) moved = (await this.#forward(stream)) || moved
@@ -100,8 +114,7 @@ export class OutputSession {
     if (moved) return false
     if (!this.#caughtUp) await this.#catchUp()
     if (!this.#options.follow) return true
-    await untilAborted(news, this.#stop.signal)
-    return false
+    return this.#rest(news)
   }
 
   async #forward(stream: StreamName): Promise<boolean> {
@@ -130,29 +143,48 @@ export class OutputSession {
 
   async #finish(): Promise<boolean> {
     if (!this.#caughtUp) await this.#catchUp()
-    let status: ExitStatus | undefined
-    const exit = this.#options.source.exit().then((known) => {
-      status = known
+    let over = false
+    const exit = this.#options.source.exit().finally(() => {
+      over = true
+      this.wake()
     })
-    await untilAborted(exit, this.#stop.signal)
+    // It is awaited below; here it only must not count as unhandled until then.
+    exit.catch(() => undefined)
+    for (let news = this.#news.promise; !over && !this.#stop.signal.aborted; news = this.#news.promise) {
+      if (!(await this.#isAttended())) return true
+      await this.#rest(news)
+    }
     // The end is said when it is on record; without that there is nothing to say.
-    if (status !== undefined)
-      await this.#send({ kind: 'exit', offset: 0, data: canonicalBytes({ ...status }) })
+    if (over) await this.#sayExit(await exit)
     return true
   }
 
-  /** True, which ends the session, if nothing was acknowledged for too long. */
-  async #awaitRoom(news: Promise<void>): Promise<boolean> {
-    let stalled = false
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = this.#options.clock.after(STALLED_MS, () => {
-      stalled = true
-      resolve()
-    })
-    const before = this.#consumed
-    await untilAborted(Promise.race([news, late]), this.#stop.signal)
+  async #sayExit(status: ExitStatus): Promise<void> {
+    await this.#send({ kind: 'exit', offset: 0, data: canonicalBytes({ ...status }) })
+  }
+
+  /** False when the caller is gone; asks it to speak when it is time. */
+  async #isAttended(): Promise<boolean> {
+    const now = this.#nowMs
+    if (now - this.#heardAt >= GONE_MS) return false
+    if (now - this.#askedAt < ALIVE_MS) return true
+    this.#askedAt = now
+    await this.#send({ kind: 'alive', offset: 0, data: NOTHING })
+    return true
+  }
+
+  /** Waits for `news`, but not longer than until the caller is to be asked again or counts as gone. */
+  async #rest(news: Promise<void>): Promise<false> {
+    const next = Math.min(this.#askedAt + ALIVE_MS, this.#heardAt + GONE_MS)
+    const waitMs = Math.max(0, next - this.#nowMs)
+    const timer = this.#options.clock.after(waitMs, () => this.wake())
+    await untilAborted(news, this.#stop.signal)
     timer.cancel()
-    return stalled && this.#consumed === before
+    return false
+  }
+
+  get #nowMs(): number {
+    return Number(this.#options.clock.monotonicNs() / 1_000_000n)
   }
 
   async #send(frame: Frame): Promise<void> {

@@ -5,10 +5,13 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { x25519Agree } from '#shared/jose/keys.ts'
 
-export type FrameKind = 'stdout' | 'stderr' | 'exit' | 'gap' | 'eof' | 'ack'
+export type FrameKind = 'stdout' | 'stderr' | 'exit' | 'gap' | 'eof' | 'ack' | 'alive' | 'close'
 
 export interface Frame {
-  /** `exit` carries JSON of the exit status, `gap` JSON of {stream, from, to}; `eof` is the end of a replay */
+  /**
+   * `exit` carries JSON of the exit status, `gap` JSON of {stream, from, to}; `eof` is the end of a replay. `alive` says
+   * that the node is there and wants an `ack`. From the caller: `ack`, and `close`, after which nothing more is wanted.
+   */
   readonly kind: FrameKind
   /** of the first byte of `data` in its stream */
   readonly offset: number
@@ -63,6 +66,8 @@ const KINDS: ReadonlyMap<number, FrameKind> = new Map([
   [4, 'gap'],
   [5, 'eof'],
   [6, 'ack'],
+  [7, 'alive'],
+  [8, 'close'],
 ])
 const BYTE_OF_KIND: ReadonlyMap<FrameKind, number> = new Map([...KINDS].map(([byte, kind]) => [kind, byte]))
 
@@ -153,6 +158,11 @@ export class FrameOpener {
 /** From the caller to the node: how many bytes of output it has consumed in all, over both streams. */
 export function ackFrame(consumed: number): Frame {
   return { kind: 'ack', offset: consumed, data: new Uint8Array() }
+}
+
+/** From the caller to the node: the stream is not wanted any more. */
+export function closeFrame(): Frame {
+  return { kind: 'close', offset: 0, data: new Uint8Array() }
 }
 
 function readPlain(plain: Buffer): Frame {

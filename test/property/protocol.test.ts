@@ -197,7 +197,7 @@ describe('receipt', () => {
 describe('output frames', () => {
   const channel = { key: new Uint8Array(32).fill(7), subject: 'zt.node.a.out.p.t.s' }
   const frame: fc.Arbitrary<Frame> = fc.record({
-    kind: fc.constantFrom('stdout', 'stderr', 'exit', 'gap', 'eof', 'ack'),
+    kind: fc.constantFrom('stdout', 'stderr', 'exit', 'gap', 'eof', 'ack', 'alive', 'close'),
     offset: fc.maxSafeNat(),
     data: fc.uint8Array({ maxLength: 200 }),
   })

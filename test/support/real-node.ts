@@ -20,8 +20,14 @@ import type { Command, OutputRequest } from '#shared/protocol/command.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
 import { sealCommand } from '#shared/protocol/envelope.ts'
 import { openReceipt, type Receipt } from '#shared/protocol/receipt.ts'
-import { deriveStreamKeys, FrameOpener, type OpenedFrame } from '#shared/protocol/output-frame.ts'
-import { commandSubject, outputSubject, type OutputRoute } from '#shared/protocol/subjects.ts'
+import {
+  ackFrame,
+  deriveStreamKeys,
+  FrameOpener,
+  FrameSealer,
+  type OpenedFrame,
+} from '#shared/protocol/output-frame.ts'
+import { commandSubject, ackSubject, outputSubject, type OutputRoute } from '#shared/protocol/subjects.ts'
 import type { TestHub } from './hub.ts'
 import { operator, type TestClient } from './hub-client.ts'
 import { KEEPER_COMMAND } from './keeper.ts'
@@ -159,6 +165,7 @@ export class FrameReader {
   readonly #sealed: Uint8Array[] = []
   readonly #route: OutputRoute
   #opener: FrameOpener | undefined
+  #acks: FrameSealer | undefined
 
   /** Subscribes, so that nothing is missed; `request` goes into the command. */
   constructor(by: TestClient, node: string, proc: ProcId) {
@@ -183,6 +190,7 @@ export class FrameReader {
       caller: this.#by.identity.thumbprint,
     })
     this.#opener = new FrameOpener({ key: keys.toCaller, subject: outputSubject(this.#route) })
+    this.#acks = new FrameSealer({ key: keys.toNode, subject: ackSubject(this.#route) })
     this.#open()
   }
 
@@ -194,7 +202,17 @@ export class FrameReader {
 
   #open(): void {
     if (this.#opener === undefined) return
-    for (const sealed of this.#sealed.splice(0)) this.frames.push(this.#opener.open(sealed))
+    for (const sealed of this.#sealed.splice(0)) {
+      const frame = this.#opener.open(sealed)
+      if (frame.kind === 'alive') this.#answer()
+      else this.frames.push(frame)
+    }
+  }
+
+  /** Says that somebody is there: the node ends a stream that nobody answers. */
+  #answer(): void {
+    if (this.#acks === undefined || !this.#by.channel.connected) return
+    this.#by.channel.publish(ackSubject(this.#route), this.#acks.seal(ackFrame(0)))
   }
 }
 

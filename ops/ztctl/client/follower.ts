@@ -152,7 +152,11 @@ export class Follower {
         return this.#takeEndOfReplay()
       case 'exit':
         return { kind: 'exit', status: readExit(frame.data) }
+      case 'alive':
+        this.#silenceMs = SILENCE_MS
+        return 'more'
       case 'ack':
+      case 'close':
         return 'more'
     }
   }

@@ -13,6 +13,7 @@ import { generateX25519, type X25519KeyPair } from '#shared/jose/keys.ts'
 import { DEFAULT_WINDOW_BYTES, type OutputRequest } from '#shared/protocol/command.ts'
 import {
   ackFrame,
+  closeFrame,
   deriveStreamKeys,
   FrameOpener,
   FrameSealer,
@@ -56,6 +57,7 @@ export class OutputStream {
   #opened: Opened | undefined
   #nextSeq = 0n
   #lost = false
+  #closed = false
   #consumed = 0
   #acknowledged = 0
   #wake: (() => void) | undefined
@@ -105,14 +107,26 @@ export class OutputStream {
   /** Lets the node send on: `bytes` of output have gone where they were to go. */
   consumed(bytes: number): void {
     this.#consumed += bytes
-    if (this.#opened === undefined || this.#consumed - this.#acknowledged < ACK_EVERY_BYTES) return
-    if (!this.#mesh.channel.connected) return
-    this.#mesh.channel.publish(ackSubject(this.#route), this.#opened.acks.seal(ackFrame(this.#consumed)))
-    this.#acknowledged = this.#consumed
+    if (this.#consumed - this.#acknowledged >= ACK_EVERY_BYTES) this.#acknowledge()
   }
 
+  /** Ends the stream on the node too, if it can be told; else the node notices the silence. */
   close(): void {
+    if (this.#closed) return
+    this.#closed = true
     this.#subscription.unsubscribe()
+    this.#say(closeFrame())
+  }
+
+  #acknowledge(): void {
+    if (this.#say(ackFrame(this.#consumed))) this.#acknowledged = this.#consumed
+  }
+
+  /** True if it was sent. */
+  #say(frame: Frame): boolean {
+    if (this.#opened === undefined || !this.#mesh.channel.connected) return false
+    this.#mesh.channel.publish(ackSubject(this.#route), this.#opened.acks.seal(frame))
+    return true
   }
 
   #receive(bytes: Uint8Array): void {
@@ -133,6 +147,9 @@ export class OutputStream {
       return
     }
     this.#nextSeq += 1n
+    // Answered here and not where it is read: a reader who is slow is there all the same.
+    if (frame.kind === 'alive') this.#acknowledge()
+    if (frame.kind === 'alive' && this.#events.length > 0) return
     this.#heldBytes += frame.data.length
     this.#push({ kind: 'frame', frame })
   }

@@ -9,9 +9,17 @@ import type { Frame } from '#shared/protocol/output-frame.ts'
 import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { TEST_NOW } from '#test/support/test-authority.ts'
-import { END_OF_REPLAY, exit, scriptedMesh, text, type ScriptedMesh } from '#test/support/ztctl-mesh.ts'
+import {
+  END_OF_REPLAY,
+  exit,
+  scriptedMesh,
+  text,
+  type ScriptedMesh,
+  type ScriptedStream,
+} from '#test/support/ztctl-mesh.ts'
 
 const PROC = newProcId()
+const ALIVE: Frame = { kind: 'alive', offset: 0, data: new Uint8Array() }
 const DONE = exit({ code: 0 })
 
 let clock: ManualClock
@@ -154,6 +162,27 @@ describe('following', () => {
     assert.equal(said.stdout, 'ab')
   })
 
+  it('does not ask again while the node says that it is there', async () => {
+    let node: ScriptedStream | undefined
+    mesh.onCommand = (_cmd, stream) => {
+      node = stream
+      stream?.send(text('stdout', 0, 'a'))
+      return { proc: PROC, started: 5, state: 'running', out: stream?.grant }
+    }
+    const ending = follow()
+    await until(() => said.stdout === 'a')
+    const acks = (): number => mesh.broker.passed.filter(({ subject }) => subject.includes('.ack.')).length
+    for (let count = 1; count <= 12; count += 1) {
+      clock.advance(10_000)
+      node?.send(ALIVE)
+      await until(() => acks() === count)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    node?.send(DONE)
+    assert.equal((await ending).kind, 'exit')
+    assert.equal(mesh.taken.length, 1)
+  })
+
   it('asks again when the link has come back', async () => {
     script([text('stdout', 0, 'a')], [text('stdout', 1, 'b'), DONE])
     const ending = follow()
@@ -242,6 +271,23 @@ describe('a stream of output', () => {
     stream.consumed(100 * 1024)
     assert.equal(acks(), 1)
     stream.close()
+  })
+
+  it('answers that it is there when the node asks, read or not, and says when it is closed', async () => {
+    const stream = new OutputStream(mesh.mesh, { node: mesh.node.id, proc: PROC })
+    let node: ScriptedStream | undefined
+    mesh.onCommand = (_cmd, scripted) => {
+      node = scripted
+      return { proc: PROC, started: 5, state: 'running', out: scripted?.grant }
+    }
+    const { result, jti } = await watch(stream)
+    stream.activate(result.out, jti)
+    const acks = (): number => mesh.broker.passed.filter(({ subject }) => subject.includes('.ack.')).length
+    node?.send(ALIVE)
+    await until(() => acks() === 1)
+    stream.close()
+    stream.close()
+    assert.equal(acks(), 2)
   })
 
   it('is given up when more comes than was asked for', async () => {

@@ -4,6 +4,7 @@ import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import {
   ackFrame,
+  closeFrame,
   deriveStreamKeys,
   FrameOpener,
   FrameSealer,
@@ -88,7 +89,8 @@ function setUp(options: { window?: number; follow?: boolean; from?: Record<Strea
     Buffer.concat(frames.filter(({ kind }) => kind === stream).map(({ data }) => data)).toString()
   const kinds = (): string[] => frames.map(({ kind }) => kind)
   const ack = (consumed: number): void => session.acknowledge(acks.seal(ackFrame(consumed)))
-  return { source, clock, session, frames, text, kinds, ack, acks, link }
+  const close = (): void => session.acknowledge(acks.seal(closeFrame()))
+  return { source, clock, session, frames, text, kinds, ack, close, acks, link }
 }
 
 describe('a stream of output', () => {
@@ -231,6 +233,21 @@ describe('back-pressure', () => {
     assert.ok(source.closed)
   })
 
+  it('waits for a caller who is slow, but there', async () => {
+    const { source, clock, session, text, ack } = setUp({ window: 100 * KiB })
+    source.write('stdout', 'x'.repeat(KiB * KiB))
+    const run = session.run()
+    await eventually('full', () => text('stdout').length === 100 * KiB)
+    for (let minutes = 0; minutes < 5; minutes += 0.5) {
+      clock.advance(30_000)
+      await settled()
+      ack(0)
+    }
+    assert.ok(!source.closed)
+    session.stop()
+    await run
+  })
+
   it('waits for the link, and loses nothing while it is down', async () => {
     const { source, session, text, link } = setUp({ follow: false })
     link.down = true
@@ -242,3 +259,84 @@ describe('back-pressure', () => {
     assert.equal(text('stdout'), 'kept')
   })
 })
+
+describe('a stream with nothing to send', () => {
+  it('says every ten seconds that it is alive', async () => {
+    const { clock, session, kinds, ack } = setUp()
+    const run = session.run()
+    await eventually('replayed', () => kinds().includes('eof'))
+    for (const count of [1, 2, 3]) {
+      await settled()
+      clock.advance(10_000)
+      await eventually('alive', () => kinds().filter((kind) => kind === 'alive').length === count)
+      ack(0)
+    }
+    session.stop()
+    await run
+  })
+
+  const states: Record<string, (source: Script) => void> = {
+    'has nothing to say': () => undefined,
+    'has closed its output and runs on': (source) => {
+      source.over = true
+    },
+  }
+  for (const [what, prepare] of Object.entries(states)) {
+    it(`ends when nobody has answered for a minute, while the process ${what}`, async () => {
+      const { source, clock, session, kinds } = setUp()
+      prepare(source)
+      const run = session.run()
+      await eventually('replayed', () => kinds().includes('eof'))
+      await settled()
+      clock.advance(59_999)
+      await settled()
+      assert.ok(!source.closed)
+      clock.advance(1)
+      await run
+      assert.ok(source.closed)
+      assert.ok(!kinds().includes('exit'))
+    })
+
+    it(`ends when the caller says so, while the process ${what}`, async () => {
+      const { source, session, kinds, close } = setUp()
+      prepare(source)
+      const run = session.run()
+      await eventually('replayed', () => kinds().includes('eof'))
+      close()
+      await run
+      assert.ok(source.closed)
+    })
+  }
+
+  it('ends when nobody answers, however much there is to send', async () => {
+    const { source, clock, session, text } = setUp()
+    const run = session.run()
+    for (let seconds = 1; seconds <= 60; seconds += 1) {
+      source.write('stdout', '.')
+      session.wake()
+      await eventually('sent', () => text('stdout').length === seconds)
+      await settled()
+      clock.advance(1_000)
+    }
+    session.wake()
+    await run
+    assert.ok(source.closed)
+  })
+
+  it('goes on when somebody else says that it is to end', async () => {
+    const { source, session, kinds } = setUp()
+    const run = session.run()
+    await eventually('replayed', () => kinds().includes('eof'))
+    const other = new FrameSealer({ key: new Uint8Array(32), subject: SUBJECTS.ack })
+    session.acknowledge(other.seal(closeFrame()))
+    await settled()
+    assert.ok(!source.closed)
+    session.stop()
+    await run
+  })
+})
+
+/** Everything that can go on without time passing has gone on. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}

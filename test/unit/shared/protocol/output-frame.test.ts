@@ -60,7 +60,7 @@ describe('output frames', () => {
   it('arrive in order, of every kind, with their offsets', () => {
     const sealer = new FrameSealer(channel)
     const opener = new FrameOpener(channel)
-    const kinds: readonly FrameKind[] = ['stdout', 'stderr', 'exit', 'gap', 'eof', 'ack']
+    const kinds: readonly FrameKind[] = ['stdout', 'stderr', 'exit', 'gap', 'eof', 'ack', 'alive', 'close']
     kinds.forEach((kind, index) => {
       const frame = { kind, offset: index * 1000, data: Buffer.from(`${kind} data`) }
       assert.deepEqual(opener.open(sealer.seal(frame)), { ...frame, seq: BigInt(index) })
