@@ -163,7 +163,8 @@ export class Admission {
   // A node that comes back with another log has lost or left the one that is anchored here: that takes an operator.
   async #requireSameLog({ node, log }: AttestRequest): Promise<void> {
     const held: NodeRecord | undefined = await this.#parts.nodes.find(node)
-    if (held?.log === undefined || held.log.origin === log.origin) return
+    if (held?.log === undefined) return
+    if (held.log.origin === log.origin && held.log.vkey === log.vkey) return
     throw new ZtError('ZT-490-FORK', 'the node has another log than the one that is anchored', {
       details: { held: held.log.origin },
     })

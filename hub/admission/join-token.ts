@@ -22,6 +22,7 @@ const REFUSALS: Readonly<Record<RedemptionRefusal, readonly [ErrorCode, string]>
   expired: ['ZT-410-JOIN-EXPIRED', 'the join token has expired'],
   spent: ['ZT-409-JOIN-SPENT', 'the join token was used already'],
   revoked: ['ZT-403-REVOKED', 'the node is revoked'],
+  log: ['ZT-490-FORK', 'another machine, or this one before it was allowed, kept a log of that name'],
   distrusted: [
     'ZT-490-FORK',
     'two heads of the log of the node contradict each other; it must be allowed first',

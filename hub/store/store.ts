@@ -30,7 +30,7 @@ export interface Redemption {
   readonly now: number
 }
 
-export type RedemptionRefusal = 'unknown' | 'expired' | 'spent' | 'taken' | 'revoked' | 'distrusted'
+export type RedemptionRefusal = 'unknown' | 'expired' | 'spent' | 'taken' | 'revoked' | 'distrusted' | 'log'
 
 /** `repeated` is the same device asking again within the token's life, because an answer was lost. */
 export type RedemptionOutcome =
@@ -105,7 +105,10 @@ export interface NodeStore {
   find(name: string): Promise<NodeRecord | undefined>
   /** every node, by name */
   list(): Promise<readonly NodeRecord[]>
-  /** Records that the node proved itself; fence grows by one if the boot is a new one. The node must be registered. */
+  /**
+   * Records that the node proved itself; fence grows by one if the boot is a new one. The node must be registered
+   * (ZT-404-NODE), and its log must be the registered one (ZT-490-FORK).
+   */
   attest(attestation: Attestation): Promise<NodeRecord>
   /** True if that credential was issued to the machine that holds the name now, not to one before it. */
   speaks(voice: NodeVoice): Promise<boolean>

@@ -81,4 +81,43 @@ describe('joining again', () => {
     assert.equal(await redeem(second), 'expired')
     assert.deepEqual(await store.joinTokens.outstanding(NOW), ['n2'])
   })
+
+  const strangers: Record<string, Redemption['log']> = {
+    'under its origin with another key': { origin: first.log.origin, vkey: 'vkey-2' },
+    'under its very origin and key': first.log,
+  }
+  for (const [what, log] of Object.entries(strangers))
+    it(`another machine cannot go on with the log of the one before it, ${what}`, async () => {
+      await join1()
+      await store.joinTokens.add(token({ hash: bytes('t2'), replace: true }))
+      assert.equal(await redeem({ ...second, log }), 'log')
+      assert.deepEqual((await store.nodes.find('n1'))?.device, new Uint8Array(first.device))
+      assert.equal(await redeem(second), 'joined')
+    })
+
+  it('no name takes an origin that was registered under any other before', async () => {
+    await join1()
+    await store.joinTokens.add(token({ hash: bytes('t2'), node: 'n2' }))
+    assert.equal(await redeem({ ...second, node: 'n2', log: first.log }), 'log')
+  })
+
+  it('an allowed machine joins with a new log only: its old head is forgotten', async () => {
+    await join1()
+    await store.nodes.allow('n1')
+    await store.joinTokens.add(token({ hash: bytes('t2') }))
+    assert.equal(await redeem({ hash: bytes('t2') }), 'log')
+    assert.equal(await redeem({ hash: bytes('t2'), log: second.log }), 'joined')
+  })
+
+  for (const [what, log] of Object.entries({
+    'another log': second.log,
+    'another key of its log': { ...first.log, vkey: 'vkey-2' },
+  }))
+    it(`a machine that holds the name cannot come with ${what}`, async () => {
+      await join1()
+      await store.joinTokens.add(token({ hash: bytes('t2'), replace: true }))
+      assert.equal(await redeem({ hash: bytes('t2'), log }), 'log')
+      await assert.rejects(store.nodes.attest({ ...attestation, log }), { code: 'ZT-490-FORK' })
+      assert.deepEqual((await store.nodes.find('n1'))?.log, first.log)
+    })
 })

@@ -18,6 +18,7 @@ CREATE TABLE nodes (
   anchor_size INTEGER, anchor_root TEXT, anchor_note TEXT, anchor_at INTEGER,
   revoked_at INTEGER, distrusted_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE origins (origin TEXT PRIMARY KEY, vkey TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE equivocations (
   id INTEGER PRIMARY KEY, node TEXT NOT NULL, held TEXT NOT NULL, received TEXT NOT NULL, at INTEGER NOT NULL
 ) STRICT;

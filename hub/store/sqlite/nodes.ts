@@ -7,6 +7,7 @@ import type {
   Equivocation,
   JoinToken,
   JoinTokenStore,
+  LogName,
   NodeRecord,
   NodeStore,
   NodeVoice,
@@ -20,6 +21,9 @@ const refused = (reason: RedemptionRefusal): RedemptionOutcome => ({ kind: 'refu
 
 const sameBytes = (a: unknown, b: Uint8Array): boolean =>
   a instanceof Uint8Array && Buffer.compare(a, b) === 0
+
+const isLogOf = (node: Row, { origin, vkey }: LogName): boolean =>
+  node['log_origin'] === origin && node['log_vkey'] === vkey
 
 export class SqliteJoinTokens implements JoinTokenStore {
   readonly #db: Database
@@ -62,6 +66,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
     const held = node !== undefined && node['device'] !== null
     const same = held && sameBytes(node['device'], redemption.device)
     if (held && !same && token['replaces'] !== 1) return refused('taken')
+    if (!(same ? isLogOf(node, redemption.log) : this.#isNewLog(redemption.log))) return refused('log')
     this.#spend(redemption)
     if (!same) this.#register(redemption)
     return { kind: 'joined', replaced: node !== undefined }
@@ -74,6 +79,12 @@ export class SqliteJoinTokens implements JoinTokenStore {
     return own ? { kind: 'repeated' } : refused('spent')
   }
 
+  // Whoever begins without an anchored head begins a log that was never anchored: else a history that is not the one
+  // which was anchored under this name could follow it unseen.
+  #isNewLog({ origin }: LogName): boolean {
+    return this.#db.get('SELECT 1 FROM origins WHERE origin = ?', origin) === undefined
+  }
+
   #spend({ hash, node, device, now }: Redemption): void {
     this.#db.run('UPDATE join_tokens SET device = ? WHERE hash = ?', device, hash)
     const others = 'UPDATE join_tokens SET expires = min(expires, ?) WHERE node = ? AND device IS NULL'
@@ -83,6 +94,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
   // A machine that takes a name over starts a history of its own; fence goes on counting, so that no token for the
   // machine before it can fit.
   #register({ node, device, log, now }: Redemption): void {
+    this.#db.run('INSERT INTO origins (origin, vkey) VALUES (?, ?)', log.origin, log.vkey)
     this.#db.run(
       `INSERT INTO nodes (name, device, lvl, boot, fence, log_origin, log_vkey, joined_at, last_seen)
        VALUES (?, ?, 0, '', 0, ?, ?, ?, ?)
@@ -152,12 +164,14 @@ export class SqliteNodes implements NodeStore {
     return this.#db.write(() => {
       // SQLite computes every right side from the row before the update, so `boot <> ?` is about the earlier boot.
       this.#mustChange(
-        `UPDATE nodes SET fence = fence + (boot <> ?), boot = ?, lvl = ?, log_origin = ?, log_vkey = ?,
-           last_seen = ? WHERE name = ? AND device IS NOT NULL`,
-        [boot, boot, lvl, log.origin, log.vkey, now, name],
+        `UPDATE nodes SET fence = fence + (boot <> ?), boot = ?, lvl = ?, last_seen = ?
+         WHERE name = ? AND device IS NOT NULL`,
+        [boot, boot, lvl, now, name],
       )
       const node = this.#find(name)
       if (node === undefined) throw new ZtError('ZT-404-NODE', 'node is not registered')
+      if (node.log?.origin !== log.origin || node.log.vkey !== log.vkey)
+        throw new ZtError('ZT-490-FORK', 'the node has another log than the one that is registered')
       return node
     })
   }

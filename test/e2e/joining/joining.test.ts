@@ -76,7 +76,7 @@ describe('joining', { skip: needsNats }, () => {
   it('makes no second token for a registered name, unless it replaces', async () => {
     await joined(machine('taken'))
     assert.equal(await codeOf(invite('taken')), 'ZT-403-JOIN')
-    const next = machine('taken')
+    const next = machine('taken', { epoch: 2 })
     await attest(hub, next, { join: await invite('taken', true) })
     assert.equal(await codeOf(attest(hub, next)), 'ok')
   })
@@ -84,7 +84,7 @@ describe('joining', { skip: needsNats }, () => {
   it('no longer knows the machine whose name another one took', async () => {
     const old = machine('moved')
     await joined(old)
-    await attest(hub, machine('moved'), { join: await invite('moved', true) })
+    await attest(hub, machine('moved', { epoch: 2 }), { join: await invite('moved', true) })
     assert.equal(await codeOf(attest(hub, old)), 'ZT-401-EVIDENCE')
   })
 
@@ -141,6 +141,15 @@ describe('joining', { skip: needsNats }, () => {
     await joined(who)
     const other = machine('forked', { epoch: 2 })
     assert.equal(await codeOf(attest(hub, { ...other, device: who.device })), 'ZT-490-FORK')
+    const { logKey, log } = machine('forked')
+    assert.equal(await codeOf(attest(hub, { ...who, logKey, log })), 'ZT-490-FORK')
+  })
+
+  it('does not let a machine that replaces another one go on with its log, and leaves the token unspent', async () => {
+    await joined(machine('heir'))
+    const join = await invite('heir', true)
+    assert.equal(await codeOf(attest(hub, machine('heir'), { join })), 'ZT-490-FORK')
+    assert.equal(await codeOf(attest(hub, machine('heir', { epoch: 2 }), { join })), 'ok')
   })
 
   it('refuses a NATS key that belongs to somebody else', async () => {

@@ -16,7 +16,7 @@ import {
   rawRequest,
   TestClient,
 } from '#test/support/hub-client.ts'
-import { attest, joinNode, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
+import { attest, joinNode, machine, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
 import { eventually, needsNats } from '#test/support/nats.ts'
 
 const SVID_TTL_S = 8
@@ -112,7 +112,8 @@ describe('revocation', { skip: needsNats }, () => {
         return lifted
       })
       await assert.rejects(attest(hub, node.machine), { code: 'ZT-401-EVIDENCE' })
-      const back = await joinNode(hub, await again(), { name: 'gone' })
+      const next = machine('gone', { epoch: 2 })
+      const back = await joinNode(hub, await again(), { name: 'gone', machine: next })
       assert.equal((await alice.token(spawnCommand(back.id))).token_type, 'N_A')
       await back.close()
     })

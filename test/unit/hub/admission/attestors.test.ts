@@ -123,7 +123,10 @@ describe('evidence', () => {
     await byToken(await token())
     const other = generateP256()
     await assert.rejects(byToken(await token(), { key: other }), { code: 'ZT-403-JOIN' })
-    assert.equal((await byToken(await token(true), { key: other }))?.how, 'replaced')
+    assert.equal(
+      (await byToken(await token(true), { key: other, at: { log: { origin: 'o2', vkey: 'v2' } } }))?.how,
+      'replaced',
+    )
     await assert.rejects(byKey(proofOf(device)), { code: 'ZT-401-EVIDENCE' })
   })
 
