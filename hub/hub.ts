@@ -5,11 +5,12 @@ import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { openGround, type Ground, type HubOptions } from './assembly/ground.ts'
 import { openOffices, type Offices } from './assembly/offices.ts'
 import { Undo } from './assembly/undo.ts'
+import { actorOf } from './audit/rows.ts'
 import { SelfCheck } from './audit/self-check.ts'
 import type { HubBus } from './bus/bus.ts'
 import { BusLink } from './bus/link.ts'
 import { hubRoutes } from './http/routes.ts'
-import { startHttpServer, type HttpServer, type TlsMaterial } from './http/server.ts'
+import { startHttpServer, type HttpServer, type HttpServerOptions, type TlsMaterial } from './http/server.ts'
 import { Maintenance } from './maintenance.ts'
 import { startBroker, type Broker } from './nats/broker.ts'
 
@@ -61,8 +62,12 @@ function tlsMaterial(identity: Identity): TlsMaterial {
 }
 
 function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
-  const { options, trust, identity, denials } = ground
+  const { options, trust, identity, denials, refusals } = ground
   const { clock, log, config } = options
+  const refused: HttpServerOptions['refused'] = ({ requestId, path, caller }, error) => {
+    const actor = caller === undefined ? {} : { actor: actorOf(caller) }
+    return refusals.record({ type: 'cmd.rejected', ...actor, req: { jti: requestId }, obj: { path } }, error)
+  }
   const authenticate = (chain: readonly Uint8Array[]): VerifiedSvid => {
     const svid = trust.validator.validate(chain, clock.now())
     denials.list.check(svid)
@@ -77,7 +82,7 @@ function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
     ready: () => offices.bus.connected,
   })
   const tls = tlsMaterial(identity.current())
-  return startHttpServer({ listen: config.listen, tls, routes, clock, log, authenticate })
+  return startHttpServer({ listen: config.listen, tls, routes, clock, log, authenticate, refused })
 }
 
 interface Running {

@@ -30,6 +30,16 @@ export interface HttpServerOptions {
   readonly log: Logger
   /** Whose the chain is, valid now and not denied. Throws ZT-401-CERT or ZT-403-REVOKED. */
   authenticate(chain: readonly Uint8Array[]): VerifiedSvid
+  /** Hears of every request that fails, before it is answered; whoever threw the error may have said so already. */
+  refused(failed: FailedRequest, error: unknown): Promise<void>
+}
+
+export interface FailedRequest {
+  readonly requestId: string
+  /** of the route; "unknown" if there is none */
+  readonly path: string
+  /** who proved that it asked, if that was before the failure */
+  readonly caller: VerifiedSvid | undefined
 }
 
 export interface HttpServer {
@@ -79,6 +89,13 @@ function plainFailure(error: unknown, requestId: string): HttpResponse {
   return jsonResponse(wire, statusOf(wire.code))
 }
 
+interface Asked {
+  readonly requestId: string
+  readonly route: Route | undefined
+  /** set once the client is proved */
+  caller: VerifiedSvid | undefined
+}
+
 class HttpHandler {
   readonly #options: HttpServerOptions
   readonly #limiter: RateLimiter
@@ -93,11 +110,14 @@ class HttpHandler {
     if ((message.socket as TLSSocket).isSessionReused()) return
     const requestId = randomUUID()
     const route = this.#route(message)
+    const asked: Asked = { requestId, route, caller: undefined }
     let answer: HttpResponse
     try {
-      answer = await this.#answer(message, { requestId, route })
+      answer = await this.#answer(message, asked)
     } catch (error) {
-      this.#report(error, { requestId, path: route?.path ?? 'unknown' })
+      const path = route?.path ?? 'unknown'
+      this.#report(error, { requestId, path })
+      await this.#options.refused({ requestId, path, caller: asked.caller }, error)
       answer = (route?.failure ?? plainFailure)(error, requestId)
     }
     send(response, answer, requestId)
@@ -105,10 +125,8 @@ class HttpHandler {
     if (!message.complete) message.destroy()
   }
 
-  async #answer(
-    message: IncomingMessage,
-    { requestId, route }: { requestId: string; route: Route | undefined },
-  ): Promise<HttpResponse> {
+  async #answer(message: IncomingMessage, asked: Asked): Promise<HttpResponse> {
+    const { requestId, route } = asked
     const socket = message.socket as TLSSocket
     const remote = socket.remoteAddress ?? ''
     if (!this.#limiter.take(remote)) throw new ZtError('ZT-429-RATE', 'too many requests from this address')
@@ -123,7 +141,10 @@ class HttpHandler {
       path: message.url ?? '',
       body,
       remote,
-      client: () => this.#options.authenticate(clientChain(socket)),
+      client: () => {
+        asked.caller = this.#options.authenticate(clientChain(socket))
+        return asked.caller
+      },
     }
     return route.handle(request)
   }

@@ -7,7 +7,7 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
 import { jsonResponse, type Route } from '#hub/http/exchange.ts'
 import { startHttpServer, type HttpServer, type TlsMaterial } from '#hub/http/server.ts'
-import { ZtError } from '#shared/errors/error.ts'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { createLogger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { DenyList } from '#shared/protocol/deny-list.ts'
@@ -40,6 +40,14 @@ const ROUTES: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/deny',
+    handle: async (call) => {
+      call.client()
+      throw new ZtError('ZT-400-MALFORMED', 'form: no')
+    },
+  },
+  {
+    method: 'GET',
     path: '/fault',
     handle: () => Promise.reject(new Error('the secret is in /etc/shadow')),
   },
@@ -59,6 +67,7 @@ describe('the https server', () => {
   let deny: DenyList
   let server: HttpServer
   const lines: string[] = []
+  const refused: { readonly path: string; readonly id: string | undefined; readonly code: string }[] = []
 
   before(async () => {
     authority = await createTestAuthority('mesh.example', NOW)
@@ -70,6 +79,7 @@ describe('the https server', () => {
     trust = authority.validator()
     deny = new DenyList()
     lines.length = 0
+    refused.length = 0
     server = await startHttpServer({
       listen: { host: '127.0.0.1', port: 0 },
       tls,
@@ -81,6 +91,8 @@ describe('the https server', () => {
         deny.check(svid)
         return svid
       },
+      refused: async ({ path, caller }, error) =>
+        void refused.push({ path, id: caller?.id, code: isZtError(error) ? error.code : 'none' }),
     })
   })
   const agents: Agent[] = []
@@ -233,6 +245,17 @@ describe('the https server', () => {
     const { body } = await call('/fault')
     assert.deepEqual([body['code'], body['message']], ['ZT-500-INTERNAL', 'internal error'])
     assert.ok(lines.some((line) => line.includes(String(body['requestId'])) && line.includes('/etc/shadow')))
+  })
+
+  it('reports every request that fails, with who sent it if that is proved, before it answers', async () => {
+    await call('/who')
+    await call('/deny', material(alice))
+    await call('/echo', post, 'x'.repeat(64 * 1024 + 1))
+    assert.deepEqual(refused, [
+      { path: '/who', id: undefined, code: 'ZT-401-CERT' },
+      { path: '/deny', id: alice.id, code: 'ZT-400-MALFORMED' },
+      { path: '/echo', id: undefined, code: 'ZT-413-SIZE' },
+    ])
   })
 
   it('slows one address down that asks too much', async () => {
