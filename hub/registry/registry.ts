@@ -2,7 +2,7 @@
 // asked for each, and each change is a row before it is a change.
 import type { Clock } from '#shared/host/clock.ts'
 import type { NodeName, TrustDomain } from '#shared/identity/names.ts'
-import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { nodeId, principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import type { HubAction } from '#shared/policy/facts.ts'
 import type { DenyList } from '#shared/protocol/deny-list.ts'
@@ -92,7 +92,7 @@ export class Registry {
     return { result: { join, expires }, row }
   }
 
-  /** ZT-403-POLICY, ZT-404-NODE. */
+  /** ZT-403-POLICY, ZT-404-NODE, ZT-413-SIZE. */
   async revokeNode(
     wish: { readonly node: NodeName; readonly reason: string },
     asking: Asking,
@@ -103,19 +103,23 @@ export class Registry {
     return { result: { ver }, row }
   }
 
-  /** ZT-403-POLICY, ZT-404-NODE, ZT-422-SPIFFE-ID. */
+  /** Of a node, it asks policy what node.revoke asks. ZT-403-POLICY, ZT-404-NODE, ZT-413-SIZE, ZT-422-SPIFFE-ID. */
   async revoke(
     wish: { readonly id: SpiffeId; readonly reason: string },
     asking: Asking,
   ): Promise<Done<HubResults['revoke']>> {
-    const decided = this.#require(asking, 'revoke', wish.id)
+    const principal = principalOf(wish.id)
+    const decided =
+      principal.kind === 'node'
+        ? this.#require(asking, 'node.revoke', principal.name)
+        : this.#require(asking, 'revoke', wish.id)
     const { ver, row } = await this.#parts.revocation.revoke(wish.id, wish.reason, decided)
     return { result: { ver }, row }
   }
 
   /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-422-SPIFFE-ID. */
   async allow(wish: { readonly id: SpiffeId }, asking: Asking): Promise<Done<HubResults['allow']>> {
-    const decided = this.#require(asking, 'revoke', wish.id)
+    const decided = this.#require(asking, 'allow', wish.id)
     const { ver, row } = await this.#parts.revocation.allow(wish.id, decided)
     return { result: { ver }, row }
   }

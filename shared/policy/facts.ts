@@ -53,7 +53,7 @@ export type NodeRequest =
   | { readonly action: 'watch' | 'kill'; readonly proc: string; readonly cmdDigest: string }
   | { readonly action: 'list' | 'audit.export'; readonly cmdDigest: string }
 
-export type HubAction = 'node.list' | 'node.join-token' | 'node.revoke' | 'revoke' | 'log.read'
+export type HubAction = 'node.list' | 'node.join-token' | 'node.revoke' | 'revoke' | 'allow' | 'log.read'
 
 const TYPE_OF = { operator: 'Operator', agent: 'Agent', ci: 'Ci' } as const
 

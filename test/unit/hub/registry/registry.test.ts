@@ -111,4 +111,26 @@ describe('the registry', () => {
     assert.deepEqual(rows.types, ['identity.revoked'])
     assert.notEqual(denials.since(EVE), undefined)
   })
+
+  const permit = (action: string): string =>
+    `@id("only") permit(principal, action == Action::"${action}", resource);`
+
+  it('lets nobody lift a revocation who may only revoke', async () => {
+    await denials.deny(EVE, 'lost', noRow)
+    clock.advance(2000)
+    open(permit('revoke'))
+    await assert.rejects(registry.allow({ id: EVE }, by(alice)), { code: 'ZT-403-POLICY' })
+    open(permit('allow'))
+    await registry.allow({ id: EVE }, by(alice))
+    await assert.rejects(registry.revoke({ id: EVE, reason: 'x' }, by(alice)), { code: 'ZT-403-POLICY' })
+  })
+
+  it('asks for node.revoke when a node is revoked by its ID', async () => {
+    const id = parseSpiffeId('spiffe://mesh.example/node/n1')
+    open(permit('revoke'))
+    await assert.rejects(registry.revoke({ id, reason: 'x' }, by(alice)), { code: 'ZT-403-POLICY' })
+    open(permit('node.revoke'))
+    await assert.rejects(registry.revoke({ id, reason: 'x' }, by(alice)), { code: 'ZT-404-NODE' })
+    await assert.rejects(registry.revoke({ id: EVE, reason: 'x' }, by(alice)), { code: 'ZT-403-POLICY' })
+  })
 })

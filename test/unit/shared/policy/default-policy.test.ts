@@ -51,7 +51,14 @@ describe('the default policy', () => {
       })
   }
 
-  for (const action of ['node.list', 'node.join-token', 'node.revoke', 'revoke', 'log.read'] as const) {
+  for (const action of [
+    'node.list',
+    'node.join-token',
+    'node.revoke',
+    'revoke',
+    'allow',
+    'log.read',
+  ] as const) {
     it(`lets an operator use ${action}`, () => {
       const asked = { subject: operator, caller: operator, nowMs: 0 }
       assert.equal(
