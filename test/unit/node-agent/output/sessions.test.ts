@@ -13,7 +13,7 @@ import { ackSubject } from '#shared/protocol/subjects.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { eventually } from '#test/support/nats.ts'
-import { silentLogger } from ''
+import { silentLogger } from '#shared/host/logger.ts'
 
 const NODE = parseSpiffeId('spiffe://mesh.example/node/n')
 const PROC = parseProcId('p-abcdefghijklmnopqrst')
