@@ -284,7 +284,7 @@ export const ERROR_TABLE = {
   },
   'ZT-504-TIMEOUT': {
     section: 'Nodes and processes',
-    exit: 124,
+    exit: 7,
     summary: 'no answer in the time given',
     remedy: 'retry, or give a longer --request-timeout',
   },

@@ -71,7 +71,7 @@ describe('the exit status', () => {
     'ZT-401-SESSION': 6,
     'ZT-503-NODE': 7,
     'ZT-490-ROW': 9,
-    'ZT-504-TIMEOUT': 124,
+    'ZT-504-TIMEOUT': 7,
     'ZT-404-EXE': 127,
     'ZT-403-EXE': 126,
     'ZT-504-OUTCOME-UNKNOWN': 255,
