@@ -196,16 +196,9 @@ export class Mesh {
     try {
       return await this.#ask(question)
     } catch (error) {
-      const changes = cmd.op === 'process.spawn' || cmd.op === 'process.kill'
       const unsure = isZtError(error, 'ZT-504-TIMEOUT') || isZtError(error, 'ZT-503-NATS')
-      if (!changes || !unsure) throw error
-      throw new ZtError(
-        'ZT-504-OUTCOME-UNKNOWN',
-        `node ${nodeName(cmd.node)} did not answer after the command was sent`,
-        {
-          cause: error,
-        },
-      )
+      if (!unsure || (cmd.op !== 'process.spawn' && cmd.op !== 'process.kill')) throw error
+      throw outcomeUnknown(cmd, error)
     }
   }
 
@@ -249,6 +242,19 @@ interface Answered {
 /** The node's name in its SPIFFE ID. */
 export function nodeName(id: SpiffeId): NodeName {
   return parseNodeName(id.slice(id.lastIndexOf('/') + 1))
+}
+
+function outcomeUnknown(
+  cmd: Command & { readonly op: 'process.spawn' | 'process.kill' },
+  cause: ZtError,
+): ZtError {
+  const node = nodeName(cmd.node)
+  const what = cmd.op === 'process.spawn' ? 'start' : 'signal'
+  return new ZtError(
+    'ZT-504-OUTCOME-UNKNOWN',
+    `node ${node} did not answer after the command to ${what} ${node}/${cmd.proc} was sent`,
+    { cause, details: { proc: cmd.proc, hint: `see what became of it: ztctl logs -f ${node}/${cmd.proc}` } },
+  )
 }
 
 function waitOf(cmd: Command): number {

@@ -132,8 +132,11 @@ describe('a command to a node', () => {
     mesh.broker.tamper = (subject, data) => (subject.startsWith('zt.node.') ? [] : [data])
     const short = await scriptedMesh(new ManualClock(TEST_NOW))
     short.broker.tamper = mesh.broker.tamper
-    await assert.rejects(withTimeout(short, 50).command({ ...spawn(), node: short.node.id }), {
+    const started = { ...spawn(), node: short.node.id }
+    await assert.rejects(withTimeout(short, 50).command(started), {
       code: 'ZT-504-OUTCOME-UNKNOWN',
+      message: new RegExp(`mac-mini/${started.proc}`),
+      details: { proc: started.proc, hint: `see what became of it: ztctl logs -f mac-mini/${started.proc}` },
     })
     await assert.rejects(withTimeout(short, 50).command({ ...list(), node: short.node.id }), {
       code: 'ZT-504-TIMEOUT',
