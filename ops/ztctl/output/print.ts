@@ -36,12 +36,22 @@ export function printListing<T>(listing: Listing<T>, call: Invocation, io: Io): 
   }
 }
 
-/** Prints one object: apiVersion first, indented, ended by a line feed. */
+// JSON.stringify() escapes C0 itself. DEL, C1, separators and bidirectional controls stand in strings alone, so that an
+// escape in their place is the same JSON, and a terminal is not steered by it.
+// oxlint-disable-next-line no-control-regex -- they are the very thing that is escaped
+const STEERING = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+
+/** Prints one object: apiVersion first, indented, ended by a line feed, harmless for a terminal. */
 export function printJson(object: Readonly<Record<string, unknown>>, io: Io): void {
-  io.stdout.write(`${JSON.stringify({ apiVersion: API_VERSION, ...object }, undefined, 2)}\n`)
+  const json = JSON.stringify({ apiVersion: API_VERSION, ...object }, undefined, 2)
+  io.stdout.write(`${json.replaceAll(STEERING, escaped)}\n`)
 }
 
 /** True if the result is to be JSON. */
 export function wantsJson(call: Invocation): boolean {
   return call.flags.one('output') === 'json'
+}
+
+function escaped(character: string): string {
+  return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`
 }
