@@ -107,12 +107,8 @@ async function heartbeat({ options, log }: Ground): Promise<void> {
   await log.append({ type: 'heartbeat', out: 'info' })
 }
 
-async function verify({ log, logKey, options }: Ground): Promise<void> {
-  try {
-    await new SelfCheck({ log, vkeys: [logKey.vkey] }).run()
-  } catch (error) {
-    options.onFatal(error)
-  }
+function verify({ log, logKey, options }: Ground): Promise<void> {
+  return new SelfCheck({ log, vkeys: [logKey.vkey] }).runOrEnd(options.onFatal)
 }
 
 function keepUp(running: Running): Maintenance {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { SelfCheck } from '#hub/audit/self-check.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { openDurableLog, type DurableLog } from '#shared/host/durable-log.ts'
 import { createNoteSigner, type NoteSigner } from '#shared/log/note.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
@@ -75,5 +76,36 @@ describe('the self-check of the log', () => {
   it('does not believe a head signed with another key', async () => {
     const other = createNoteSigner(ORIGIN, generateKeyPairSync('ed25519').privateKey)
     await assert.rejects(new SelfCheck({ log, vkeys: [other.vkey] }).run(), { code: 'ZT-490-SIGNATURE' })
+  })
+
+  describe('of a hub that runs', () => {
+    const full = (): SelfCheck => {
+      const append: DurableLog['append'] = () =>
+        Promise.reject(new ZtError('ZT-503-AUDIT', 'the disk is full'))
+      const bound: ConstructorParameters<typeof SelfCheck>[0]['log'] = {
+        origin: ORIGIN,
+        append,
+        checkpoint: () => log.checkpoint(),
+        checkpoints: () => log.checkpoints(),
+        records: (from, to) => log.records(from, to),
+      }
+      return new SelfCheck({ log: bound, vkeys: [signer.vkey] })
+    }
+
+    it('does not end it for a row that cannot be written', async () => {
+      const ended: unknown[] = []
+      await assert.rejects(
+        full().runOrEnd((error) => void ended.push(error)),
+        { code: 'ZT-503-AUDIT' },
+      )
+      assert.deepEqual(ended, [])
+    })
+
+    it('ends it for a log that does not hold, also while no row can be written', async () => {
+      tamper('DELETE FROM audit WHERE seq = 700')
+      const ended: ZtError[] = []
+      await full().runOrEnd((error) => void ended.push(error))
+      assert.match(ended[0]?.code ?? '', /^ZT-490-/)
+    })
   })
 })
