@@ -1,8 +1,8 @@
 // Runs one nats-server for as long as the hub wants it: writes its configuration, starts it, starts it again when it
 // dies, and ends it. Trusts the operating system for its child's exit, and the authority for what the accounts are.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { access, chmod, mkdir, rm } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
+import { access, chmod, mkdir, readdir, rm } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { ZtError } from '#shared/errors/error.ts'
 import { sleep, type Clock, type Timer } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
@@ -96,6 +96,7 @@ export class NatsServer {
     await chmod(dir, 0o700)
     await endOrphan({ pidFile: this.#files.pid, configFile: this.#files.config, clock, log })
     await rm(this.#files.pid, { force: true })
+    await this.#removeKeys()
     await this.#launch()
     // A port that is not free yet is worth a second look; a configuration that it refuses is not.
     if (!(await this.#listening(START_TIMEOUT_MS, () => this.#failures >= START_FAILURES))) {
@@ -123,10 +124,17 @@ export class NatsServer {
     this.#child?.kill('SIGHUP')
   }
 
-  /** Ends the server and waits for its end. */
+  /** Ends the server, waits for its end and removes its private key. */
   async close(): Promise<void> {
     this.#closing = true
     this.#restart?.cancel()
+    await this.#end()
+    // What is being written now is written before it is removed; from here on nothing is.
+    await this.#written
+    await this.#removeKeys()
+  }
+
+  async #end(): Promise<void> {
     const child = this.#child
     if (child === undefined) return
     const ended = new Promise<void>((done) => {
@@ -146,7 +154,16 @@ export class NatsServer {
     return done
   }
 
+  /** The private key, and what a hub that was killed had half written of one. */
+  async #removeKeys(): Promise<void> {
+    const { dir } = this.#options
+    const names = await readdir(dir).catch((): string[] => [])
+    const held = names.filter((name) => name.startsWith(basename(this.#files.identity)))
+    for (const name of held) await rm(join(dir, name), { force: true })
+  }
+
   async #writeFiles(): Promise<void> {
+    if (this.#closing) return
     const { name, host, port, roots, accounts } = this.#options
     const { chain, key } = this.#certificate
     const pem = certificatesToPem(chain) + key.export({ format: 'pem', type: 'pkcs8' }).toString()

@@ -1,6 +1,6 @@
 // The broker as a whole, with a real nats-server: who may say what, and for how long.
 import assert from 'node:assert/strict'
-import { chmod, readFile, stat } from 'node:fs/promises'
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Channel, ChannelStatus } from '#shared/host/channel.ts'
@@ -347,6 +347,23 @@ describe('the server', { skip: needsNats }, () => {
     await chmod(mesh.options.dir, 0o755)
     mesh.broker = await startBroker(mesh.options)
     assert.equal(await mode(), 0o700)
+  })
+
+  it('leaves no key behind: not after close(), and none of a hub that was killed while it wrote one', async (test) => {
+    const mesh = await testMesh(test)
+    const keys = async (): Promise<string[]> =>
+      (await readdir(mesh.options.dir)).filter((name) => name.startsWith('identity.pem'))
+    await writeFile(join(mesh.options.dir, 'identity.pem.half'), 'x')
+    await mesh.broker.close()
+    await writeFile(join(mesh.options.dir, 'identity.pem.half'), 'x')
+    await assert.rejects(startBroker({ ...mesh.options, binary: '/nonexistent/nats-server' }))
+    assert.deepEqual(await keys(), [])
+    mesh.broker = await startBroker(mesh.options)
+    assert.deepEqual(await keys(), ['identity.pem'])
+    const closed = mesh.broker.close()
+    await mesh.broker.revoke([generateNkey('user').publicKey])
+    await closed
+    assert.deepEqual(await keys(), [])
   })
 
   it('is gone after close()', async (test) => {
