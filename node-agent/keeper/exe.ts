@@ -1,5 +1,6 @@
 // From a name to an open file and its digest. The digest is of the bytes of the descriptor that is held, and it is this
-// inode that runs. Scripts are the file that was named; the program that interprets them is hashed and held as well.
+// inode that runs: of the file itself, or of a copy if the user of workloads could write to it. Scripts are the file that
+// was named; the program that interprets them is hashed and held as well.
 import { createHash } from 'node:crypto'
 import {
   closeSync,
@@ -11,18 +12,21 @@ import {
   readlinkSync,
   realpathSync,
   statSync,
+  write,
   type BigIntStats,
 } from 'node:fs'
 import { join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { ZtError } from '#shared/errors/error.ts'
-import { closedAncestor, isWithin, mayExecute } from '../sandbox/access.ts'
+import { closedAncestor, isWithin, mayExecute, mayWrite } from '../sandbox/access.ts'
 import { WORKSPACE } from '../sandbox/profile.ts'
 import type { BoundFile, RunAs } from '../sandbox/sandbox.ts'
 import { workspacePath } from '../sandbox/workspace.ts'
+import type { ProgramCopies } from './copies.ts'
 import type { HashedFile, PrepareRequest } from './protocol.ts'
 
 const readAt = promisify(read)
+const writeAt = promisify(write)
 // linux/fcntl.h; the same on x86_64 and aarch64. Opens a name and nothing behind it, so no device notices.
 const O_PATH = 0o10000000
 const CHUNK_BYTES = 1024 * 1024
@@ -51,18 +55,23 @@ export interface OpenExecutable {
 }
 
 export interface HeldFile extends HashedFile, BoundFile {
-  /** dev, inode, size and times at the moment of hashing */
+  /** what was named; `fd` is this one too, or a copy of it */
+  readonly named: number
+  /** dev, inode, size and times of `named` at the moment of hashing */
   readonly mark: string
+  close(): void
 }
 
 /** Opens and hashes programs; remembers digests of files that have not changed since. */
 export class ExecutableStore {
   readonly #digests = new Map<string, string>()
   readonly #now: () => number
+  readonly #copies: ProgramCopies
 
   /** `now`: milliseconds since 1970 */
-  constructor(now: () => number) {
+  constructor(now: () => number, copies: ProgramCopies) {
     this.#now = now
+    this.#copies = copies
   }
 
   /**
@@ -71,7 +80,7 @@ export class ExecutableStore {
    */
   async open(request: PrepareRequest, hidden: readonly string[]): Promise<OpenExecutable> {
     const place = locate(request)
-    const by = { runAs: request.runAs, hidden }
+    const by = { runAs: request.runAs, hidden, root: request.workspace.root }
     const file = await this.#hold(place, by)
     try {
       const line = await interpreterOf(file.fd)
@@ -81,43 +90,63 @@ export class ExecutableStore {
         file,
         interpreter,
         close: () => {
-          closeSync(file.fd)
-          if (interpreter !== undefined) closeSync(interpreter.fd)
+          file.close()
+          interpreter?.close()
         },
       }
     } catch (cause) {
-      closeSync(file.fd)
+      file.close()
       throw cause
     }
   }
 
-  async #hold({ host, workspace }: Place, { runAs, hidden }: Asker): Promise<HeldFile> {
-    const fd = openProgram(host)
+  async #hold({ host, workspace }: Place, { runAs, hidden, root }: Asker): Promise<HeldFile> {
+    const named = openProgram(host)
     try {
-      const realpath = readlinkSync(`/proc/self/fd/${fd}`)
+      const realpath = readlinkSync(`/proc/self/fd/${named}`)
       const shown = workspace === undefined ? undefined : insideWorkspace(realpath, realpathSync(workspace))
       if (shown === undefined) requireShown(realpath, hidden)
-      requireExecutable(fd, realpath, { runAs, base: shown?.base ?? '/' })
-      const { sha256, mark } = await this.#digest(fd)
-      return { fd, realpath, path: shown?.path ?? realpath, sha256, mark }
+      requireExecutable(named, realpath, { runAs, base: shown?.base ?? '/' })
+      const safe = shown === undefined && !mayWrite(fstatSync(named), runAs)
+      const hashed = safe ? await this.#digest(named) : await this.#copy(named, root)
+      return { ...hashed, named, realpath, path: shown?.path ?? realpath }
     } catch (cause) {
-      closeSync(fd)
+      closeSync(named)
       throw cause
     }
   }
 
-  async #digest(fd: number): Promise<{ sha256: string; mark: string }> {
+  async #digest(fd: number): Promise<Hashed> {
     const before = fstatSync(fd, { bigint: true })
     const mark = markOf(before)
+    const close = (): void => closeSync(fd)
     const known = this.#digests.get(mark)
-    if (known !== undefined) return { sha256: known, mark }
+    if (known !== undefined) return { fd, sha256: known, mark, close }
     const sha256 = await hashFile(fd)
-    if (markOf(fstatSync(fd, { bigint: true })) !== mark) {
-      throw new ZtError('ZT-403-EXE', 'the program changed while it was read')
-    }
+    requireMark(fd, mark)
     const settled = Number(before.ctimeNs / 1_000_000n) + SETTLED_MS < this.#now()
     if (settled) this.#remember(mark, sha256)
-    return { sha256, mark }
+    return { fd, sha256, mark, close }
+  }
+
+  /** No digest is remembered here: whoever may write may do so without a trace in the times of the file. */
+  async #copy(named: number, root: string): Promise<Hashed> {
+    const mark = markOf(fstatSync(named, { bigint: true }))
+    const target = this.#copies.create(root)
+    let sha256: string
+    try {
+      sha256 = await hashFile(named, target.fd)
+      requireMark(named, mark)
+    } catch (cause) {
+      target.discard()
+      throw cause
+    }
+    const copy = target.seal()
+    const close = (): void => {
+      copy.close()
+      closeSync(named)
+    }
+    return { fd: copy.fd, sha256, mark, close }
   }
 
   #remember(mark: string, sha256: string): void {
@@ -130,10 +159,15 @@ export class ExecutableStore {
 /** Errors: ZT-412-FACT with details.fact "exe" if a held file was changed, or taken from its path, since it was hashed. */
 export function requireUnchanged(file: HeldFile): void {
   const same =
-    markOf(fstatSync(file.fd, { bigint: true })) === file.mark &&
-    readlinkSync(`/proc/self/fd/${file.fd}`) === file.realpath
+    markOf(fstatSync(file.named, { bigint: true })) === file.mark &&
+    readlinkSync(`/proc/self/fd/${file.named}`) === file.realpath
   if (!same)
     throw new ZtError('ZT-412-FACT', 'the program changed after it was hashed', { details: { fact: 'exe' } })
+}
+
+function requireMark(fd: number, mark: string): void {
+  if (markOf(fstatSync(fd, { bigint: true })) !== mark)
+    throw new ZtError('ZT-403-EXE', 'the program changed while it was read')
 }
 
 /** What tells one state of a file from another, as far as the kernel says. */
@@ -141,7 +175,7 @@ function markOf(stat: BigIntStats): string {
   return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(':')
 }
 
-/** True if `path` is that file now. */
+/** True if `path` is that file, or its copy, now. */
 export function isSameFile(path: string, file: HeldFile): boolean {
   const held = fstatSync(file.fd, { bigint: true })
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -157,7 +191,11 @@ interface Place {
 interface Asker {
   readonly runAs: RunAs
   readonly hidden: readonly string[]
+  /** of all workspaces */
+  readonly root: string
 }
+
+type Hashed = Pick<HeldFile, 'fd' | 'sha256' | 'mark' | 'close'>
 
 function locate({ path, searchPath, runAs, workspace }: PrepareRequest): Place {
   if (path.includes('/')) {
@@ -234,15 +272,25 @@ function requireExecutable(fd: number, realpath: string, by: { runAs: RunAs; bas
   }
 }
 
-async function hashFile(fd: number): Promise<string> {
+/** Of what `into` got, if that is given. */
+async function hashFile(fd: number, into?: number): Promise<string> {
   const hash = createHash('sha256')
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
   let position = 0
   for (;;) {
     const { bytesRead } = await readAt(fd, chunk, 0, CHUNK_BYTES, position)
     if (bytesRead === 0) return hash.digest('base64url')
-    hash.update(chunk.subarray(0, bytesRead))
+    const bytes = chunk.subarray(0, bytesRead)
+    hash.update(bytes)
+    if (into !== undefined) await writeAll(into, bytes, position)
     position += bytesRead
+  }
+}
+
+async function writeAll(fd: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await writeAt(fd, bytes, at, bytes.length - at, position + at)
+    at += bytesWritten
   }
 }
 

@@ -7,6 +7,7 @@ import type { Clock } from '#shared/host/clock.ts'
 import type { ProcId } from '#shared/identity/names.ts'
 import type { Sandbox, SandboxPlan } from '../sandbox/sandbox.ts'
 import { openWorkspace, workingDirectory } from '../sandbox/workspace.ts'
+import { ProgramCopies } from './copies.ts'
 import { ExecutableStore, requireUnchanged, type HeldFile } from './exe.ts'
 import { FifoPool, type PipeEnds } from './fifo.ts'
 import { Handles, type PreparedExecutable } from './handles.ts'
@@ -60,7 +61,7 @@ export class Keeper {
     known: { taken: Set<ProcId>; finished: Map<ProcId, ProcRecord> },
   ) {
     this.#options = options
-    this.#executables = new ExecutableStore(() => options.clock.now())
+    this.#executables = new ExecutableStore(() => options.clock.now(), new ProgramCopies(options.stateDir))
     this.#handles = new Handles(options.clock)
     this.#fifos = new FifoPool(join(keeperDir(options.stateDir), 'fifo'))
     this.#taken = known.taken

@@ -15,6 +15,14 @@ export function mayExecute(stat: Pick<Stats, 'mode' | 'uid' | 'gid'>, runAs: Run
 }
 
 /**
+ * True if that user, or anybody but the owner, may write to a file, or grant himself that. Here it errs towards "yes":
+ * what an access list grants shows in the mode of the group.
+ */
+export function mayWrite(stat: Pick<Stats, 'mode' | 'uid'>, runAs: RunAs): boolean {
+  return stat.uid === runAs.uid || (stat.mode & 0o022) !== 0
+}
+
+/**
  * The outermost folder on the way from `base` to `path` that the user may not search, or undefined if all are open.
  * Both are absolute and without links; `path` is not looked at itself. A folder that is gone counts as closed.
  */

@@ -67,7 +67,8 @@ export function openWorkspace(ref: WorkspaceRef, runAs: RunAs): Workspace {
   return { path: realpathSync(path), fd }
 }
 
-function requireOwnRoot(root: string): void {
+/** Makes the folder of all workspaces if it is not there. Errors: ZT-412-FACT if others may write to it. */
+export function requireOwnRoot(root: string): void {
   if (lstatSync(root, { throwIfNoEntry: false }) === undefined)
     mkdirSync(root, { recursive: true, mode: 0o711 })
   const stat = lstatSync(root)

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { chmod, copyFile, mkdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { ProgramCopies } from '#node-agent/keeper/copies.ts'
 import { ExecutableStore, isSameFile, requireUnchanged, type OpenExecutable } from '#node-agent/keeper/exe.ts'
 import type { PrepareRequest } from '#node-agent/keeper/protocol.ts'
 import { RUN_AS } from '#test/support/keeper.ts'
@@ -14,7 +15,7 @@ const digest = (bytes: string | Buffer): string => createHash('sha256').update(b
 
 class Fixture {
   readonly dir: string
-  readonly store = new ExecutableStore(() => Date.now())
+  readonly store = new ExecutableStore(() => Date.now(), new ProgramCopies('/state'))
   readonly #t: TestContext
 
   private constructor(t: TestContext, dir: string) {

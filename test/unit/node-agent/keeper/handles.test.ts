@@ -7,7 +7,6 @@ class Program {
   closed = 0
 
   get prepared(): PreparedExecutable {
-    const file = { fd: -1, path: '/x', realpath: '/x', sha256: '', mark: '' }
     const request = {
       path: '/x',
       searchPath: [],
@@ -17,6 +16,7 @@ class Program {
     const close = (): void => {
       this.closed += 1
     }
+    const file = { fd: -1, named: -1, path: '/x', realpath: '/x', sha256: '', mark: '', close }
     return { exe: { file, interpreter: undefined, close }, request }
   }
 }

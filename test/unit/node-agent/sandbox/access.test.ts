@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
-import { closedAncestor, isWithin, mayExecute } from '#node-agent/sandbox/access.ts'
+import { closedAncestor, isWithin, mayExecute, mayWrite } from '#node-agent/sandbox/access.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
 const ME = { uid: 1000, gid: 100 }
@@ -26,6 +26,13 @@ it('lets execute by the class that the kernel would use', () => {
   assert.ok(mayExecute(stat(0o100, 1000, 1), ME))
   assert.ok(mayExecute(stat(0o010, 1, 100), ME))
   assert.ok(mayExecute(stat(0o001, 1, 1), ME))
+})
+
+it('takes a file for writable unless it is plain that nobody but another owner may write to it', () => {
+  assert.equal(mayWrite(stat(0o755, 1, 100), ME), false)
+  for (const file of [stat(0o555, 1000, 1), stat(0o775, 1, 1), stat(0o757, 1, 1), stat(0o777, 1, 100)]) {
+    assert.equal(mayWrite(file, ME), true)
+  }
 })
 
 it('knows inside from beside', () => {
