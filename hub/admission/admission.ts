@@ -20,7 +20,7 @@ import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter } from '../audit/rows.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { NodeRecord, NodeStore } from '../store/store.ts'
-import type { Attested, Attestor } from './attestor.ts'
+import type { Attested, Attestor, Intent } from './attestor.ts'
 import { Challenges } from './challenges.ts'
 import { requireNatsProof, type CredentialIssuer } from './credentials.ts'
 
@@ -74,7 +74,7 @@ export class Admission {
   async attest(request: AttestRequest): Promise<AttestResponse> {
     const txn = randomUUID()
     try {
-      const proved = await this.#prove(request)
+      const proved = await this.#prove(request, txn)
       return await this.#admit(request, proved, txn)
     } catch (error) {
       await this.#parts.refusals.record({ type: 'node.refused', txn, obj: { node: request.node } }, error)
@@ -82,8 +82,8 @@ export class Admission {
     }
   }
 
-  async #prove(request: AttestRequest): Promise<Proved> {
-    const { trustDomain, denials, clock } = this.#parts
+  async #prove(request: AttestRequest, txn: string): Promise<Proved> {
+    const { trustDomain, denials, clock, rows } = this.#parts
     const { nonce, node } = this.#challenges.take(request.session).about
     if (node !== request.node) throw new ZtError('ZT-401-NONCE', 'the challenge is for another node')
     const id = nodeId(trustDomain, node)
@@ -92,8 +92,12 @@ export class Admission {
     requireNatsProof(request.nats, transcript)
     this.#requireLog(request.log, node)
     if (denials.since(id) !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
+    const announce = async (intent: Intent): Promise<void> => {
+      const obj = { node, ...intent, ...logOf(request) }
+      await rows.append({ type: 'node.joining', out: 'info', txn, actor: { sub: id }, obj })
+    }
     for (const attestor of this.#parts.attestors) {
-      const context = { node, transcript, log: request.log, now: clock.now() }
+      const context = { node, transcript, log: request.log, now: clock.now(), announce }
       const attested = await attestor.attest(request.evidence, context)
       if (attested !== undefined) return { id, csr, attested }
     }
@@ -107,6 +111,7 @@ export class Admission {
     const obj = {
       node: request.node,
       how: attested.how,
+      ...(attested.repeated && { repeated: true }),
       lvl: attested.lvl,
       boot: request.boot,
       ...logOf(request),

@@ -6,6 +6,12 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { NodeName } from '#shared/identity/names.ts'
 import type { Evidence, LogIdentity } from '#shared/protocol/admission.ts'
 
+export interface Intent {
+  readonly how: 'joined' | 'replaced'
+  /** base64url SHA-256 of the device key */
+  readonly device: string
+}
+
 export interface AttestContext {
   readonly node: NodeName
   /** what every proof signs: this session, node, hub and these keys */
@@ -14,6 +20,8 @@ export interface AttestContext {
   readonly log: LogIdentity
   /** UTC, milliseconds */
   readonly now: number
+  /** Writes what is about to be done: awaited before it is done. Rejects if it cannot be written. */
+  readonly announce: (intent: Intent) => Promise<void>
 }
 
 export interface Attested {
@@ -22,7 +30,9 @@ export interface Attested {
   /** DER public key of the machine that proved itself: what is issued is issued to it */
   readonly device: Uint8Array
   /** how the name came to this machine, for the audit row */
-  readonly how: 'joined' | 'replaced' | 'repeated' | 'device-key'
+  readonly how: 'joined' | 'replaced' | 'device-key'
+  /** it had joined by this token before, and the answer was lost */
+  readonly repeated?: true
 }
 
 export interface Attestor {

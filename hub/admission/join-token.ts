@@ -2,14 +2,14 @@
 // token is touched, so a bad one does not spend it; spending it and registering the device are one step in the store.
 import { randomBytes } from 'node:crypto'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
-import { sha256 } from '#shared/encoding/digest.ts'
+import { sha256, sha256Text } from '#shared/encoding/digest.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { ErrorCode } from '#shared/errors/codes.ts'
 import type { NodeName } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { publicKeyFromSpki } from '#shared/jose/keys.ts'
 import type { Evidence } from '#shared/protocol/admission.ts'
-import type { HubStore, RedemptionRefusal } from '../store/store.ts'
+import type { HubStore, RedemptionOutcome, RedemptionRefusal } from '../store/store.ts'
 import { requireProof, type AttestContext, type Attested, type Attestor } from './attestor.ts'
 
 export const JOIN_TOKEN_LIFE_MS: number = 10 * 60_000
@@ -56,6 +56,15 @@ export async function issueJoinToken(
   return { token: encodeBase64url(secret), expires }
 }
 
+type Accepted = Exclude<RedemptionOutcome, { kind: 'refused' }>
+
+const howOf = ({ replaced }: Accepted): 'joined' | 'replaced' => (replaced ? 'replaced' : 'joined')
+
+function accepted(outcome: RedemptionOutcome): Accepted {
+  if (outcome.kind === 'refused') throw new ZtError(...REFUSALS[outcome.reason])
+  return outcome
+}
+
 export class JoinTokenAttestor implements Attestor {
   readonly #store: Pick<HubStore, 'joinTokens' | 'nodes'>
 
@@ -70,16 +79,17 @@ export class JoinTokenAttestor implements Attestor {
     requireProof(publicKeyFromSpki(device), proof, context.transcript)
     await this.#refuseDowngrade(context.node)
     const hash = sha256(decodeBase64url(evidence.token, 'evidence.token'))
-    const outcome = await this.#store.joinTokens.redeem({
-      hash,
-      node: context.node,
-      device,
-      log: context.log,
-      now: context.now,
-    })
-    if (outcome.kind === 'refused') throw new ZtError(...REFUSALS[outcome.reason])
-    if (outcome.kind === 'repeated') return { lvl: 1, device, how: 'repeated' }
-    return { lvl: 1, device, how: outcome.replaced ? 'replaced' : 'joined' }
+    const { node, log, now } = context
+    const redemption = { hash, node, device, log, now }
+    const { joinTokens } = this.#store
+    // Only who has a token that counts gets a row, so that nobody else can fill the log. If we crash after the row, it
+    // says who may have taken the name.
+    const expected = accepted(await joinTokens.foresee(redemption))
+    if (expected.kind === 'joined')
+      await context.announce({ how: howOf(expected), device: sha256Text(device) })
+    const outcome = accepted(await joinTokens.redeem(redemption))
+    const repeated = outcome.kind === 'repeated' ? ({ repeated: true } as const) : {}
+    return { lvl: 1, device, how: howOf(outcome), ...repeated }
   }
 
   // identity.md §4 A22: a name that a TPM stands for never comes to a machine that has only a token.

@@ -35,7 +35,7 @@ export type RedemptionRefusal = 'unknown' | 'expired' | 'spent' | 'taken' | 'rev
 /** `repeated` is the same device asking again within the token's life, because an answer was lost. */
 export type RedemptionOutcome =
   | { readonly kind: 'joined'; readonly replaced: boolean }
-  | { readonly kind: 'repeated' }
+  | { readonly kind: 'repeated'; readonly replaced: boolean }
   | { readonly kind: 'refused'; readonly reason: RedemptionRefusal }
 
 export interface JoinTokenStore {
@@ -45,6 +45,8 @@ export interface JoinTokenStore {
    * name's other tokens are void from then on.
    */
   redeem(redemption: Redemption): Promise<RedemptionOutcome>
+  /** What redeem() would do now; changes nothing. */
+  foresee(redemption: Redemption): Promise<RedemptionOutcome>
   /** Names of nodes that have a token which is alive at `now` and not used. */
   outstanding(now: number): Promise<readonly string[]>
 }

@@ -10,6 +10,7 @@ export const ROW_TYPES = [
   'heartbeat',
   'flood.aggregated',
   // identities
+  'node.joining',
   'node.joined',
   'node.attested',
   'node.refused',

@@ -10,7 +10,7 @@ const SCHEMA_VERSION = 2
 const SCHEMA = `
 CREATE TABLE join_tokens (
   hash BLOB PRIMARY KEY, node TEXT NOT NULL, replaces INTEGER NOT NULL, created_by TEXT NOT NULL,
-  expires INTEGER NOT NULL, device BLOB
+  expires INTEGER NOT NULL, device BLOB, replaced INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (
   name TEXT PRIMARY KEY, device BLOB, lvl INTEGER NOT NULL, boot TEXT NOT NULL, fence INTEGER NOT NULL,

@@ -22,6 +22,9 @@ const refused = (reason: RedemptionRefusal): RedemptionOutcome => ({ kind: 'refu
 const sameBytes = (a: unknown, b: Uint8Array): boolean =>
   a instanceof Uint8Array && Buffer.compare(a, b) === 0
 
+const holds = (node: Row | undefined, { device }: Redemption): node is Row =>
+  node !== undefined && sameBytes(node['device'], device)
+
 const isLogOf = (node: Row, { origin, vkey }: LogName): boolean =>
   node['log_origin'] === origin && node['log_vkey'] === vkey
 
@@ -49,34 +52,49 @@ export class SqliteJoinTokens implements JoinTokenStore {
     return this.#db.write(() => this.#redeem(redemption))
   }
 
+  foresee(redemption: Redemption): Promise<RedemptionOutcome> {
+    return this.#db.read(() => this.#judge(redemption))
+  }
+
   outstanding(now: number): Promise<readonly string[]> {
     const sql = 'SELECT DISTINCT node FROM join_tokens WHERE device IS NULL AND expires > ? ORDER BY node'
     return this.#db.read(() => this.#db.all(sql, now).map((row) => String(row['node'])))
   }
 
   #redeem(redemption: Redemption): RedemptionOutcome {
+    const outcome = this.#judge(redemption)
+    if (outcome.kind !== 'joined') return outcome
+    const node = this.#node(redemption)
+    this.#spend(redemption, outcome.replaced)
+    if (!holds(node, redemption)) this.#register(redemption)
+    return outcome
+  }
+
+  #judge(redemption: Redemption): RedemptionOutcome {
     const token = this.#db.get('SELECT * FROM join_tokens WHERE hash = ?', redemption.hash)
     if (token === undefined || token['node'] !== redemption.node) return refused('unknown')
     if (Number(token['expires']) <= redemption.now) return refused('expired')
-    const node = this.#db.get('SELECT * FROM nodes WHERE name = ?', redemption.node)
+    const node = this.#node(redemption)
     if (node !== undefined && node['revoked_at'] !== null) return refused('revoked')
     // Only an operator lifts distrust: a node must not get rid of the evidence against it by joining again.
     if (node !== undefined && node['distrusted_at'] !== null) return refused('distrusted')
     if (token['device'] !== null) return this.#repeat(token, node, redemption)
-    const held = node !== undefined && node['device'] !== null
-    const same = held && sameBytes(node['device'], redemption.device)
-    if (held && !same && token['replaces'] !== 1) return refused('taken')
+    const same = holds(node, redemption)
+    const taken = node !== undefined && node['device'] !== null && !same
+    if (taken && token['replaces'] !== 1) return refused('taken')
     if (!(same ? isLogOf(node, redemption.log) : this.#isNewLog(redemption.log))) return refused('log')
-    this.#spend(redemption)
-    if (!same) this.#register(redemption)
     return { kind: 'joined', replaced: node !== undefined }
+  }
+
+  #node({ node }: Redemption): Row | undefined {
+    return this.#db.get('SELECT * FROM nodes WHERE name = ?', node)
   }
 
   // Only the device that won may ask again, and only while the name is still its own.
   #repeat(token: Row, node: Row | undefined, redemption: Redemption): RedemptionOutcome {
     const own =
       sameBytes(token['device'], redemption.device) && sameBytes(node?.['device'], redemption.device)
-    return own ? { kind: 'repeated' } : refused('spent')
+    return own ? { kind: 'repeated', replaced: token['replaced'] === 1 } : refused('spent')
   }
 
   // Whoever begins without an anchored head begins a log that was never anchored: else a history that is not the one
@@ -85,8 +103,9 @@ export class SqliteJoinTokens implements JoinTokenStore {
     return this.#db.get('SELECT 1 FROM origins WHERE origin = ?', origin) === undefined
   }
 
-  #spend({ hash, node, device, now }: Redemption): void {
-    this.#db.run('UPDATE join_tokens SET device = ? WHERE hash = ?', device, hash)
+  #spend({ hash, node, device, now }: Redemption, replaced: boolean): void {
+    const own = 'UPDATE join_tokens SET device = ?, replaced = ? WHERE hash = ?'
+    this.#db.run(own, device, replaced ? 1 : 0, hash)
     const others = 'UPDATE join_tokens SET expires = min(expires, ?) WHERE node = ? AND device IS NULL'
     this.#db.run(others, now, node)
   }

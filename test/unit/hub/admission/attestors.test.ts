@@ -11,6 +11,7 @@ import { issueJoinToken, JoinTokenAttestor } from '#hub/admission/join-token.ts'
 import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
 import type { HubStore } from '#hub/store/store.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256, type P256KeyPair } from '#shared/jose/keys.ts'
@@ -28,6 +29,8 @@ describe('evidence', () => {
   let store: HubStore
   let joins: JoinTokenAttestor
   let stays: DeviceKeyAttestor
+  let announced: string[]
+  let full: boolean
   const device = generateP256()
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'zt-attest-'))
@@ -35,6 +38,8 @@ describe('evidence', () => {
     store = openSqliteStore(join(dir, 'hub.db'))
     joins = new JoinTokenAttestor(store)
     stays = new DeviceKeyAttestor(store.nodes)
+    announced = []
+    full = false
   })
   afterEach(async () => {
     await store.close()
@@ -53,6 +58,10 @@ describe('evidence', () => {
     node: parseNodeName('n1'),
     transcript,
     log: { origin: 'o', vkey: 'v' },
+    announce: async ({ how }) => {
+      announced.push(how)
+      if (full) throw new ZtError('ZT-503-AUDIT', 'the disk is full')
+    },
     now: NOW,
     ...change,
   })
@@ -148,6 +157,32 @@ describe('evidence', () => {
   it('over another transcript is refused: it was made for another session, key or hub', async () => {
     await byToken(await token())
     await assert.rejects(byKey(proofOf(device), { transcript: randomBytes(32) }), { code: 'ZT-401-EVIDENCE' })
+  })
+
+  it('by token changes nothing before it is written that it will', async () => {
+    const secret = await token()
+    full = true
+    await assert.rejects(byToken(secret), { code: 'ZT-503-AUDIT' })
+    assert.deepEqual(await store.nodes.list(), [])
+    full = false
+    assert.equal((await byToken(secret))?.repeated, undefined)
+    assert.deepEqual(announced, ['joined', 'joined'])
+  })
+
+  it('by token that is refused announces nothing', async () => {
+    await assert.rejects(byToken(encodeBase64url(randomBytes(32))), { code: 'ZT-403-JOIN' })
+    assert.deepEqual(announced, [])
+  })
+
+  it('by token that is repeated says what it was the first time', async () => {
+    await byToken(await token())
+    const [secret, key] = [await token(true), generateP256()]
+    const at = { log: { origin: 'o2', vkey: 'v2' } }
+    for (const repeated of [undefined, true] as const) {
+      const attested = await byToken(secret, { key, at })
+      assert.deepEqual([attested?.how, attested?.repeated], ['replaced', repeated])
+    }
+    assert.deepEqual(announced, ['joined', 'replaced'])
   })
 
   it('is never stored as the token itself', async () => {
