@@ -6,6 +6,7 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { bytes32Field, secondsField, spiffeIdField } from './fields.ts'
+import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { openSigned, signStatement, type SignedContext } from './signed.ts'
 
 export const ENC_KEY_TYP = 'zt-enckey+jws'
@@ -74,4 +75,13 @@ export function openEncKey(text: string, context: SignedContext & { readonly own
   if (encKeyId(publicKey) !== body.kid)
     throw new ZtError('ZT-400-KID', 'field "kid" is not the id of the key')
   return { owner: svid.id, kid: body.kid, publicKey, expires }
+}
+
+/**
+ * When a statement says that it ends, UTC milliseconds, before anybody has verified it: good for deciding when to ask for
+ * another, and for nothing else. Errors: ZT-400-MALFORMED, ZT-422-SCHEMA.
+ */
+export function claimedEndOfEncKey(text: string): number {
+  const payload = decodeBase64url(text.split('.')[1] ?? '', 'payload')
+  return parseBody(parseStrictJson(payload, { maxBytes: MAX_BYTES }), '').exp * 1000
 }

@@ -12,11 +12,12 @@ import { currentUid } from './user.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000
 const RENEWAL_RETRY_MS = 10_000
+const LEAST_RENEWAL_MS = 1_000
 
 export class LiveMesh {
   readonly #options: MeshOptions
   #current: Mesh
-  // UTC, milliseconds: a renewal that failed is not tried again before.
+  // UTC, milliseconds: no renewal is tried before. One that failed, or whose session is due at once, makes no busy loop.
   #notBefore = 0
   // The broker said that it takes these credentials no more; the channel itself notices only a moment later.
   #shutOut = false
@@ -39,7 +40,7 @@ export class LiveMesh {
 
   /** Milliseconds until the session is to be renewed; negative when it should have been. */
   get msToRenewal(): number {
-    return Math.max(renewalTime(this.#current.session.identity), this.#notBefore) - this.#options.clock.now()
+    return Math.max(renewalTime(this.#current.session), this.#notBefore) - this.#options.clock.now()
   }
 
   /** A mesh with a fresh session and a channel that works; the same one if it is both. Errors: those of open(). */
@@ -49,6 +50,7 @@ export class LiveMesh {
     try {
       this.#current = await connectMesh(await openSession(this.#options), this.#options)
       this.#shutOut = false
+      this.#notBefore = this.#options.clock.now() + LEAST_RENEWAL_MS
       this.#watch(this.#current)
     } catch (error) {
       if (!this.#stillServes(error)) throw error

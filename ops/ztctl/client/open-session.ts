@@ -48,9 +48,9 @@ function requireSession({ context, place }: OpenOptions): Session {
   throw new ZtError('ZT-401-SESSION', `there is no session with ${context.name}`)
 }
 
-function isFresh({ identity }: Session, clock: Clock): boolean {
+function isFresh(session: Session, clock: Clock): boolean {
   const now = clock.now()
-  return now >= identity.notBefore && now < renewalTime(identity)
+  return now >= session.identity.notBefore && now < renewalTime(session)
 }
 
 // The session's own bundle spares a request; one that no longer opens (its root has ended) falls back on the pin.

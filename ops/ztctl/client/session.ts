@@ -12,6 +12,7 @@ import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { thumbprint } from '#shared/jose/keys.ts'
 import { nkeyFromSeed, type Nkey } from '#shared/nats/nkeys.ts'
 import { credentialFields, type Credentials } from '#shared/protocol/admission.ts'
+import { claimedEndOfEncKey } from '#shared/protocol/enc-key.ts'
 import { millisField, spiffeIdField } from '#shared/protocol/fields.ts'
 import type { Context } from './contexts.ts'
 import { readOwned, writeOwned } from './owned-files.ts'
@@ -46,6 +47,8 @@ export interface SessionPlace {
 }
 
 const MAX_BYTES = 256 * 1024
+// Time for a request that has begun; a tenth of the key's time with us where that is short.
+const HUB_KEY_MARGIN_MS = 30_000
 
 const parseStored: Parser<StoredSession> = object({
   ...credentialFields,
@@ -98,9 +101,15 @@ export function eraseSession(context: Context, { folder }: SessionPlace): void {
   rmSync(join(folder, fileName(context)), { force: true })
 }
 
-/** UTC milliseconds from which the session is to be renewed: 40 % of its life is left. */
-export function renewalTime({ notBefore, notAfter }: Identity): number {
-  return notAfter - 0.4 * (notAfter - notBefore)
+/**
+ * UTC milliseconds from which the session is to be renewed: 40 % of its life is left, or the key of the hub that came
+ * with it is about to end, which is when the hub's own certificate ends. Errors: those of claimedEndOfEncKey().
+ */
+export function renewalTime({ identity, credentials }: Session): number {
+  const { notBefore, notAfter } = identity
+  const hubEnd = claimedEndOfEncKey(credentials.hub_key)
+  const margin = Math.min(HUB_KEY_MARGIN_MS, 0.1 * (hubEnd - notBefore))
+  return Math.min(notAfter - 0.4 * (notAfter - notBefore), hubEnd - margin)
 }
 
 function fileName(context: Context): string {

@@ -19,20 +19,27 @@ import {
 } from '#ops/ztctl/client/session.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { systemClock } from '#shared/host/clock.ts'
+import type { Identity } from '#shared/identity/identity.ts'
+import { generateX25519 } from '#shared/jose/keys.ts'
+import { signEncKey } from '#shared/protocol/enc-key.ts'
 import { generateNkey } from '#shared/nats/nkeys.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { createTestAuthority, TEST_NOW } from '#test/support/test-authority.ts'
 
+const DAY_MS = 86_400_000
 const context = checkContext(
   { name: 'home', hub: 'https://127.0.0.1:1', hubId: 'spiffe://mesh.example/hub/h1', root: '00'.repeat(32) },
   'test',
 )
 let place: SessionPlace
 let session: Session
+let hub: Identity
 
 beforeEach(async () => {
   place = { folder: mkdtempSync(join(tmpdir(), 'ztctl-session-')), uid: process.geteuid?.() ?? 0 }
-  const identity = await (await createTestAuthority()).identity('/operator/ann')
+  const authority = await createTestAuthority()
+  const identity = await authority.identity('/operator/ann')
+  hub = await authority.identity('/hub/h1')
   session = {
     identity,
     nats: generateNkey('user'),
@@ -42,13 +49,18 @@ beforeEach(async () => {
       nats_jwt: 'a.b.c',
       nats: { servers: ['tls://127.0.0.1:4222'], serverId: identity.id },
       bundle: 'a.b.c',
-      hub_key: 'a.b.c',
+      hub_key: hubKey(TEST_NOW + DAY_MS),
       hub_log: { origin: 'mesh.example/log/hub/h1/e1', vkey: 'mesh.example/log/hub/h1/e1+00000000+AAAA' },
       expires: identity.notAfter,
     },
   }
 })
 afterEach(() => rmSync(place.folder, { recursive: true }))
+
+/** What the hub says of its key, which ends with the hub's certificate. */
+function hubKey(notAfter: number): string {
+  return signEncKey({ ...hub, notAfter }, generateX25519().publicKey, TEST_NOW)
+}
 
 const file = (): string => join(place.folder, 'session-home.json')
 
@@ -75,7 +87,20 @@ describe('a session', () => {
 
   it('is due for renewal when 40 % of its life is left', () => {
     const { notBefore, notAfter } = session.identity
-    assert.equal(renewalTime(session.identity), notBefore + 0.6 * (notAfter - notBefore))
+    assert.equal(renewalTime(session), notBefore + 0.6 * (notAfter - notBefore))
+  })
+
+  it('is due for renewal before the key of the hub that came with it ends', async () => {
+    const end = TEST_NOW + (renewalTime(session) - TEST_NOW) / 2
+    const soon = { ...session, credentials: { ...session.credentials, hub_key: hubKey(end) } }
+    const due = renewalTime(soon)
+    assert.ok(due < end && due >= end - 31_000)
+    saveSession(soon, context, place)
+    const opened = (now: number): Promise<Session> =>
+      openSession({ context, place, clock: new ManualClock(now) })
+    assert.equal((await opened(due - 1)).identity.id, session.identity.id)
+    // Nobody listens there: that it asks at all is the point.
+    await assert.rejects(opened(due), { code: 'ZT-503-HUB' })
   })
 
   it('that is not there is not made by using it', async () => {
