@@ -40,9 +40,12 @@ export interface FollowOptions {
   readonly stop: AbortSignal
 }
 
+/** Output that nobody can have any more, in bytes. */
+export type MissingBytes = Readonly<Record<StreamName, number>>
+
 export type Ending =
-  | { readonly kind: 'exit'; readonly status: ExitStatus }
-  | { readonly kind: 'replayed' }
+  | { readonly kind: 'exit'; readonly status: ExitStatus; readonly missing?: MissingBytes }
+  | { readonly kind: 'replayed'; readonly missing?: MissingBytes }
   | { readonly kind: 'stopped' }
 
 interface Gap {
@@ -82,6 +85,7 @@ const parseGap: Parser<Gap> = object({
 export class Follower {
   readonly #options: FollowOptions
   readonly #offsets: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  readonly #missing: Record<StreamName, number> = { stdout: 0, stderr: 0 }
   #silenceMs = SILENCE_MS
   #replayed = false
 
@@ -151,7 +155,7 @@ export class Follower {
       case 'eof':
         return this.#takeEndOfReplay()
       case 'exit':
-        return { kind: 'exit', status: readExit(frame.data) }
+        return { kind: 'exit', status: readExit(frame.data), ...this.#loss() }
       case 'alive':
         this.#silenceMs = SILENCE_MS
         return 'more'
@@ -184,6 +188,7 @@ export class Follower {
     if (missing <= 0) return
     this.#options.sink.remark(`${missing} bytes of ${stream} are no longer kept by the node`)
     this.#offsets[stream] = to
+    this.#missing[stream] += missing
   }
 
   async #takeEndOfReplay(): Promise<Ending | 'more'> {
@@ -191,7 +196,12 @@ export class Follower {
       this.#replayed = true
       await this.#options.sink.replayed()
     }
-    return this.#options.follow ? 'more' : { kind: 'replayed' }
+    return this.#options.follow ? 'more' : { kind: 'replayed', ...this.#loss() }
+  }
+
+  #loss(): { missing?: MissingBytes } {
+    const { stdout, stderr } = this.#missing
+    return stdout + stderr === 0 ? {} : { missing: { stdout, stderr } }
   }
 
   async #attach(): Promise<OutputStream> {

@@ -5,7 +5,7 @@ import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 import { API_VERSION } from '../output/print.ts'
 import { writeNew } from './owned-files.ts'
-import { exitCodeOf } from './exit-code.ts'
+import { exitCodeOfEnding } from './exit-code.ts'
 import type { Attached } from './run-process.ts'
 
 /** Runs `work` and writes its end, or its error, to the file that the flag names, if it names one. */
@@ -24,7 +24,14 @@ export async function writeStatusFile(call: Invocation, work: () => Promise<Atta
 
 function statusOf({ node, receipt, ending }: Attached): Record<string, unknown> {
   const { proc, started } = receipt.result
-  const end = ending.kind === 'exit' ? { exit: ending.status, exitCode: exitCodeOf(ending.status) } : {}
+  const end =
+    ending.kind === 'exit'
+      ? {
+          exit: ending.status,
+          exitCode: exitCodeOfEnding(ending),
+          ...(ending.missing === undefined ? {} : { missing: ending.missing }),
+        }
+      : {}
   return {
     state: ending.kind === 'exit' ? 'exited' : 'running',
     node,

@@ -18,7 +18,7 @@ const REMOTE_EXIT: readonly (readonly [string, string])[] = [
   ['125', 'ztctl, the hub or the node failed before the program ran'],
   ['126, 127', 'the program cannot be executed; does not exist on the node'],
   ['128+n', 'the program was ended by signal n'],
-  ['255', 'the link was lost and the outcome is not known'],
+  ['255', 'the outcome is not known; or it is 0, but output was lost for good'],
 ]
 
 /** The exit statuses of verbs that run no process of their own. */

@@ -1,6 +1,6 @@
 // ztctl logs: what a process wrote, from the beginning or the last lines, and with -f what it writes until it ends.
 import { constants } from 'node:os'
-import { exitCodeOf } from '../client/exit-code.ts'
+import { exitCodeOfEnding } from '../client/exit-code.ts'
 import { findProcess } from '../client/find-process.ts'
 import { Follower, type OutputSink, type StreamName } from '../client/follower.ts'
 import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
@@ -38,7 +38,8 @@ async function printLogs(mesh: LiveMesh, call: Invocation, io: Io): Promise<numb
     if (ending.kind === 'stopped') return status
     // A process that had ended may say so before the end of its replay.
     if (ending.kind === 'exit') await sink.replayed()
-    return ending.kind === 'exit' && follow ? exitCodeOf(ending.status) : 0
+    if (ending.kind === 'replayed' || follow) return exitCodeOfEnding(ending)
+    return exitCodeOfEnding({ ...ending, kind: 'replayed' })
   } finally {
     unlisten()
   }

@@ -1,6 +1,6 @@
 // ztctl run: a program on a node as if it were here: its output, its exit code.
 import { constants } from 'node:os'
-import { exitCodeOf } from '../client/exit-code.ts'
+import { exitCodeOfEnding } from '../client/exit-code.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import { runProcess, startProcess, type Attached } from '../client/run-process.ts'
 import { printStarted } from '../client/started.ts'
@@ -22,10 +22,15 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
 
 /** The exit status of a process that was followed to its end, or let go of. */
 export function conclude({ node, receipt, ending, signal }: Attached, io: Io): number {
-  if (ending.kind === 'exit') return exitCodeOf(ending.status)
+  const name = `${node}/${receipt.result.proc}`
+  if (ending.kind === 'exit') {
+    const { code, signal: by, limit } = ending.status
+    if (code === undefined && by === undefined && limit === undefined)
+      remark(`how ${name} ended is not known; what it wrote: ztctl logs ${name}`, io)
+    return exitCodeOfEnding(ending)
+  }
   const status = 128 + constants.signals[signal ?? 'SIGINT']
   if (signal === 'SIGPIPE') return status
-  const name = `${node}/${receipt.result.proc}`
   remark(`let go of ${name}, which goes on; attach again with: ztctl logs -f ${name}`, io)
   return status
 }

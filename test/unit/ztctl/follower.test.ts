@@ -1,6 +1,7 @@
 // Output arrives in order and each byte once, whatever the broker does; what cannot be had is named.
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
+import { exitCodeOfEnding } from '#ops/ztctl/client/exit-code.ts'
 import { Follower, type Ending, type FollowOptions, type OutputSink } from '#ops/ztctl/client/follower.ts'
 import { OutputStream } from '#ops/ztctl/client/output-stream.ts'
 import { newProcId } from '#ops/ztctl/client/spawn-command.ts'
@@ -123,7 +124,11 @@ describe('following', () => {
       data: canonicalBytes({ stream: 'stdout', from: 0, to: 100 }),
     }
     script([gap, text('stdout', 100, 'tail'), DONE])
-    await follow()
+    const ending = await follow()
+    assert.ok(ending.kind === 'exit')
+    assert.deepEqual(ending, { kind: 'exit', status: { code: 0 }, missing: { stdout: 100, stderr: 0 } })
+    assert.equal(exitCodeOfEnding(ending), 255)
+    assert.equal(exitCodeOfEnding({ ...ending, status: { code: 3 } }), 3)
     assert.equal(said.stdout, 'tail')
     assert.deepEqual(said.remarks, ['100 bytes of stdout are no longer kept by the node'])
   })
