@@ -31,6 +31,26 @@ interface Attachment {
   readonly mesh: LiveMesh
   readonly target: FollowTarget
   readonly io: Io
+  readonly signals: HeldSignals
+}
+
+/** Keeps the signals that come before somebody can act on them. */
+class HeldSignals {
+  readonly close: () => void
+  readonly #held: NodeJS.Signals[] = []
+  #act: ((signal: NodeJS.Signals) => void) | undefined
+
+  constructor(io: Io) {
+    this.close = io.onSignal((signal) => {
+      if (this.#act === undefined) this.#held.push(signal)
+      else this.#act(signal)
+    })
+  }
+
+  handle(act: (signal: NodeJS.Signals) => void): void {
+    this.#act = act
+    for (const signal of this.#held.splice(0)) act(signal)
+  }
 }
 
 /** Starts the process of an invocation and leaves it. Errors: ZT-400-USAGE and those of Mesh.command(). */
@@ -49,14 +69,17 @@ export async function runProcess(
   const node = oneNode(call)
   const target = { node: mesh.current.nodeId(node), proc: newProcId() }
   const stream = new OutputStream(mesh.current, target)
+  // Before anything is sent: a signal that came first must not leave a process running unseen.
+  const signals = new HeldSignals(io)
   try {
     const command = spawnCommand(call, { ...target, out: stream.request })
     const receipt = await mesh.current.command(command)
     started({ node, receipt })
     activate(stream, receipt)
     const whole = { ...target, started: receipt.result.started }
-    return { node, receipt, ...(await attend({ mesh, target: whole, io }, stream)) }
+    return { node, receipt, ...(await attend({ mesh, target: whole, io, signals }, stream)) }
   } finally {
+    signals.close()
     stream.close()
   }
 }
@@ -70,7 +93,7 @@ async function attend(
   attachment: Attachment,
   stream: OutputStream,
 ): Promise<{ ending: Ending; signal?: NodeJS.Signals }> {
-  const { mesh, target, io } = attachment
+  const { mesh, target, io, signals } = attachment
   const stop = new AbortController()
   const interrupts = new Interrupts()
   let letGo: NodeJS.Signals | undefined
@@ -78,21 +101,17 @@ async function attend(
     letGo ??= signal
     stop.abort()
   }
-  const unlisten = io.onSignal((signal) => {
+  signals.handle((signal) => {
     const action = signal === 'SIGINT' ? interrupts.next(io.clock.now()) : ACTIONS.get(signal)
     if (action === undefined || action === 'detach') release(signal)
     // Nobody reads what it writes: as in any pipeline, that is its end.
     else if (signal === 'SIGPIPE') void forward(attachment, action).finally(() => release(signal))
     else void forward(attachment, action)
   })
-  try {
-    const sink = pipeSink(io)
-    const follower = new Follower({ mesh, target, sink, clock: io.clock, follow: true, stop: stop.signal })
-    const ending = await follower.run(stream)
-    return letGo === undefined ? { ending } : { ending, signal: letGo }
-  } finally {
-    unlisten()
-  }
+  const sink = pipeSink(io)
+  const follower = new Follower({ mesh, target, sink, clock: io.clock, follow: true, stop: stop.signal })
+  const ending = await follower.run(stream)
+  return letGo === undefined ? { ending } : { ending, signal: letGo }
 }
 
 type Forwarded = 'interrupt' | 'terminate' | 'end' | 'kill'
