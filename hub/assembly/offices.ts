@@ -62,6 +62,7 @@ function tokenExchange(ground: Ground): TokenExchange {
     refusals,
     identity: current(ground),
     anchorMaxAgeMs: options.config.periods.anchorMaxAgeS * 1000,
+    highWater: () => log.latest(),
   })
 }
 

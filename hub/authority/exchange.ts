@@ -2,7 +2,8 @@
 // nobody asked for this process before; then the row, and only then the signature.
 import { randomUUID } from 'node:crypto'
 import { sha256Text } from '#shared/encoding/digest.ts'
-import { ZtError } from '#shared/errors/error.ts'
+import type { ErrorCode } from '#shared/errors/codes.ts'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { nodeNameOf, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -11,13 +12,14 @@ import { detailFor, type AuthorizationDetail } from '#shared/protocol/authorizat
 import { DEFAULT_TOKEN_LIFE_S, signCapability, type CapabilityClaims } from '#shared/protocol/capability.ts'
 import type { Command } from '#shared/protocol/command.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
-import { retainUntil } from '#shared/protocol/envelope.ts'
+import { checkClock, retainUntil } from '#shared/protocol/envelope.ts'
 import {
   CAPABILITY_TYPE,
   openIdToken,
   type ExchangeRequest,
   type ExchangeResponse,
 } from '#shared/protocol/exchange.ts'
+import type { HubResults } from '#shared/protocol/hub-ops.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import type { Refusals } from '../audit/refusals.ts'
@@ -36,6 +38,8 @@ export interface ExchangeParts {
   /** the hub's SVID of this moment: it signs the tokens */
   readonly identity: () => Identity
   readonly anchorMaxAgeMs: number
+  /** the latest time that the hub's log has recorded, UTC milliseconds */
+  readonly highWater: () => number
 }
 
 /** How the request came in: for the row, and for nothing else. */
@@ -49,10 +53,12 @@ export interface Exchanged {
   readonly row: WrittenRow
 }
 
+/** How far two clocks may be apart, milliseconds. */
+const MAX_SKEW_MS = 30_000
+
 interface Grant {
   readonly cmd: Command
   readonly node: NodeRecord
-  readonly nodeKey: string
   readonly judgement: Judgement
   readonly txn: string
 }
@@ -76,10 +82,10 @@ export class TokenExchange {
     if (detail === undefined) throw new ZtError('ZT-422-SCHEMA', 'field "authorization_details" is empty')
     try {
       await this.#requireSubject(request.subject_token, origin.caller)
-      const { node, nodeKey } = await this.#target(request.audience)
+      const { node } = await this.#target(request.audience)
       const judgement = this.#judge(origin.caller, node, detail.cmd)
       requireAllowed(judgement)
-      return await this.#mint({ cmd: detail.cmd, node, nodeKey, judgement, txn }, origin, tok)
+      return await this.#mint({ cmd: detail.cmd, node, judgement, txn }, origin, tok)
     } catch (error) {
       const actor = actorOf(origin.caller)
       const obj = { node: request.audience, cmd: detail.cmd.op }
@@ -89,15 +95,25 @@ export class TokenExchange {
     }
   }
 
-  /** The same decision without a token: nothing is granted, so nothing is written. ZT-404-NODE. */
-  async canI(cmd: Command, caller: VerifiedSvid): Promise<Judgement> {
-    return this.#judge(caller, await this.#known(cmd.node), cmd)
+  /**
+   * The same decision without a token: nothing is granted, so nothing is written. Where policy allows and the node is
+   * no target now, the reason is the code that exchange() would fail with. ZT-404-NODE.
+   */
+  async canI(cmd: Command, caller: VerifiedSvid): Promise<HubResults['can-i']> {
+    const node = await this.#known(cmd.node)
+    const { verdict, decision, reasons } = this.#judge(caller, node, cmd)
+    if (verdict.kind !== 'allow') return { allowed: false, reasons, decision }
+    const code = this.#unready(cmd.node, node)
+    return code === undefined
+      ? { allowed: true, reasons, decision }
+      : { allowed: false, reasons: [code], decision }
   }
 
   // Who asks is who the subject token says, and both are alive and not denied.
   async #requireSubject(token: string, caller: VerifiedSvid): Promise<void> {
-    const { clock, trust, denials, identity, store } = this.#parts
+    const { clock, trust, denials, identity, store, highWater } = this.#parts
     const now = clock.now()
+    checkClock({ now, highWater: highWater() })
     const { claims, svid } = openIdToken(token, { trust, now, hub: identity().id })
     denials.list.check(svid)
     if (svid.id !== caller.id) throw new ZtError('ZT-403-HOLDER', 'the subject token is of another principal')
@@ -116,19 +132,42 @@ export class TokenExchange {
 
   // A node is a target only while the hub knows that it can be held to account: alive, trusted, freshly anchored.
   async #target(id: SpiffeId): Promise<{ node: NodeRecord; nodeKey: string }> {
-    const { clock, trust, denials, anchorMaxAgeMs } = this.#parts
     const node = await this.#known(id)
+    return { node, nodeKey: this.#requireReady(id, node) }
+  }
+
+  #requireReady(id: SpiffeId, node: NodeRecord): string {
+    const { clock, trust, denials, anchorMaxAgeMs } = this.#parts
     const now = clock.now()
     if (node.revokedAt !== undefined || denials.since(id) !== undefined)
       throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
     if (node.distrustedAt !== undefined)
       throw new ZtError('ZT-490-FORK', 'two heads of the log of the node contradict each other')
-    if (node.anchor === undefined || now - node.anchor.at > anchorMaxAgeMs)
+    const age = node.anchor === undefined ? Infinity : now - node.anchor.at
+    // One of a time to come was taken before the clock went back: it says nothing about now.
+    if (age > anchorMaxAgeMs || age < -MAX_SKEW_MS)
       throw new ZtError('ZT-503-ANCHOR', 'the log of the node is not freshly anchored')
     if (node.encKey === undefined)
       throw new ZtError('ZT-503-NODE', 'the node has not said its encryption key')
     requireLiveKey(node.encKey, { trust, now, owner: id })
-    return { node, nodeKey: node.encKey }
+    return node.encKey
+  }
+
+  #unready(id: SpiffeId, node: NodeRecord): ErrorCode | undefined {
+    try {
+      this.#requireReady(id, node)
+      return undefined
+    } catch (error) {
+      if (isZtError(error)) return error.code
+      throw error
+    }
+  }
+
+  // No two registrations have one log, and a token names the fence: with another one it would be void.
+  async #requireUnchanged({ cmd, node }: Grant): Promise<string> {
+    const { node: now, nodeKey } = await this.#target(cmd.node)
+    if (now.fence === node.fence && now.log?.origin === node.log?.origin) return nodeKey
+    throw new ZtError('ZT-503-NODE', 'the node was started again or replaced meanwhile')
   }
 
   #judge(caller: VerifiedSvid, node: NodeRecord, cmd: Command): Judgement {
@@ -156,7 +195,8 @@ export class TokenExchange {
         exp: claims.exp,
       },
     })
-    // Whoever was revoked while the row was written gets nothing for it.
+    // Whoever was revoked while the row was written gets nothing for it, and nothing is given for such a node.
+    const nodeKey = await this.#requireUnchanged(grant)
     denials.list.check(origin.caller)
     const response: ExchangeResponse = {
       access_token: signCapability(identity(), claims),
@@ -165,7 +205,7 @@ export class TokenExchange {
       expires_in: claims.exp - claims.iat,
       scope: cmd.op,
       authorization_details: [detail],
-      zt: { node_key: grant.nodeKey },
+      zt: { node_key: nodeKey },
     }
     return { response, row }
   }

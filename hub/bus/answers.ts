@@ -88,10 +88,7 @@ export function hubOperations(parts: AnswerParts): Operations {
     'node.revoke': (params, received) => registry.revokeNode(params, askingOf(received)),
     revoke: (params, received) => registry.revoke(params, askingOf(received)),
     allow: (params, received) => registry.allow(params, askingOf(received)),
-    'can-i': async ({ cmd }, received) => {
-      const { verdict, decision, reasons } = await exchange.canI(cmd, received.caller)
-      return { result: { allowed: verdict.kind === 'allow', reasons, decision } }
-    },
+    'can-i': async ({ cmd }, received) => ({ result: await exchange.canI(cmd, received.caller) }),
     log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
     deny: async () => ({ result: { deny: denials.signed() } }),
     anchor: async (params, received) => {

@@ -36,6 +36,7 @@ describe('the exchange', () => {
   let rows: RowLog
   let denials: Denials
   let exchange: TokenExchange
+  let highWater: number
   before(async () => {
     authority = await createTestAuthority()
     hub = await authority.identity('/hub/h1')
@@ -48,6 +49,7 @@ describe('the exchange', () => {
     createSqliteStore(join(dir, 'hub.db'))
     store = openSqliteStore(join(dir, 'hub.db'))
     clock = new ManualClock(TEST_NOW)
+    highWater = 0
     rows = new RowLog()
     denials = await Denials.open({ store: store.denials, clock, identity: () => hub })
     const set = parsePolicySet(DEFAULT_POLICY, POLICY_SCHEMA)
@@ -62,6 +64,7 @@ describe('the exchange', () => {
       refusals: new Refusals({ rows, clock, log: silentLogger }),
       identity: () => hub,
       anchorMaxAgeMs: 60_000,
+      highWater: () => highWater,
     })
     await join1()
   })
@@ -85,6 +88,20 @@ describe('the exchange', () => {
     await store.credentials.add({ id, natsKey: 'UA', thumbprint, expires: node.notAfter, device })
     const statement = signEncKey(node, generateX25519().publicKey, TEST_NOW)
     assert.ok(await store.nodes.recordEncKey({ name: 'n1', id, thumbprint }, statement))
+    await store.nodes.anchor('n1', 0, { size: 1, root: 'r', note: 'n', at: TEST_NOW })
+  }
+  const replace = async (ready = false): Promise<void> => {
+    const [hash, device] = [new Uint8Array(32).fill(1), new Uint8Array(91).fill(1)]
+    const order = { hash, node: 'n1', replace: true, createdBy: alice.id, expires: TEST_NOW + 1 }
+    await store.joinTokens.add(order)
+    const log = { origin: 'mesh.example/log/node/n1/e2', vkey: 'v2' }
+    await store.joinTokens.redeem({ hash, node: 'n1', device, log, now: TEST_NOW })
+    if (!ready) return
+    const { id, thumbprint } = node
+    await store.credentials.add({ id, natsKey: 'UB', thumbprint: 't2', expires: node.notAfter, device })
+    await store.nodes.attest({ name: 'n1', lvl: 1, boot: 'b', log, now: TEST_NOW })
+    const statement = signEncKey(node, generateX25519().publicKey, TEST_NOW)
+    assert.ok(await store.nodes.recordEncKey({ name: 'n1', id, thumbprint: 't2' }, statement), thumbprint)
     await store.nodes.anchor('n1', 0, { size: 1, root: 'r', note: 'n', at: TEST_NOW })
   }
   const idToken = (identity = alice): string => signIdToken(identity, { hub: hub.id, now: clock.now() })
@@ -194,9 +211,55 @@ describe('the exchange', () => {
     assert.equal(results.filter((result) => result.status === 'fulfilled').length, 1)
   })
 
+  const meanwhile: Record<string, { act: () => Promise<unknown>; code: string }> = {
+    revoked: { act: () => store.nodes.revoke('n1', TEST_NOW), code: 'ZT-403-REVOKED' },
+    'put on the deny list': { act: () => denials.deny(node.id, 'lost', noRow), code: 'ZT-403-REVOKED' },
+    'caught in a contradiction': {
+      act: () => store.nodes.recordEquivocation({ node: 'n1', held: 'a', received: 'b', now: TEST_NOW }),
+      code: 'ZT-490-FORK',
+    },
+    replaced: { act: () => replace(), code: 'ZT-503-ANCHOR' },
+    'replaced by a machine that is ready': { act: () => replace(true), code: 'ZT-503-NODE' },
+  }
+  for (const [what, { act, code }] of Object.entries(meanwhile))
+    it(`gives nothing for a node that is ${what} while the row is being written`, async () => {
+      let done = false
+      rows.during = async () => {
+        if (!done) await act()
+        done = true
+      }
+      await assert.rejects(ask(), { code })
+    })
+
+  it('gives nothing for a node whose anchor is of a time to come', async () => {
+    clock.advance(-31_000)
+    await assert.rejects(ask(), { code: 'ZT-503-ANCHOR' })
+  })
+
+  it('gives nothing while the clock is behind what the log has recorded', async () => {
+    highWater = TEST_NOW + 31_000
+    await assert.rejects(ask(), { code: 'ZT-408-CLOCK' })
+    highWater = TEST_NOW + 30_000
+    await ask()
+  })
+
+  const unready: Record<string, () => Promise<unknown>> = {
+    'ZT-403-REVOKED': () => store.nodes.revoke('n1', TEST_NOW),
+    'ZT-490-FORK': () =>
+      store.nodes.recordEquivocation({ node: 'n1', held: 'a', received: 'b', now: TEST_NOW }),
+    'ZT-503-ANCHOR': async () => clock.advance(60_001),
+    'ZT-503-NODE': () =>
+      store.nodes.recordEncKey({ name: 'n1', id: node.id, thumbprint: node.thumbprint }, 'x'),
+  }
+  for (const [code, act] of Object.entries(unready))
+    it(`says no through can-i where the exchange says ${code}`, async () => {
+      await act()
+      const { allowed, reasons } = await exchange.canI(spawnCommand(node.id), caller)
+      assert.deepEqual([allowed, reasons], [false, [code]])
+    })
+
   it('says through can-i what it would decide, and writes nothing', async () => {
-    const { verdict } = await exchange.canI(spawnCommand(node.id), caller)
-    assert.equal(verdict.kind, 'allow')
+    assert.equal((await exchange.canI(spawnCommand(node.id), caller)).allowed, true)
     assert.deepEqual(rows.rows, [])
   })
 })
