@@ -12,6 +12,7 @@ import type { Logger } from '#shared/host/logger.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { readBody, requireContentType } from './body.ts'
 import { clientChain } from './client-chain.ts'
+import { ConnectionLimit } from './connection-limit.ts'
 import { jsonResponse, type HttpRequest, type HttpResponse, type Route } from './exchange.ts'
 import { RateLimiter } from '../rate-limit.ts'
 
@@ -65,6 +66,8 @@ const LIMITS = {
   handshakeTimeout: 10_000,
 } as const
 const MAX_CONNECTIONS = 4000
+/** From one address. */
+const MAX_CONNECTIONS_EACH = 256
 /** How long answers under way may take once the server closes, milliseconds. */
 const CLOSE_GRACE_MS = 2000
 const RATE = { burst: 600, perSecond: 200 }
@@ -205,6 +208,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     },
   )
   server.maxConnections = MAX_CONNECTIONS
+  const limit = new ConnectionLimit(MAX_CONNECTIONS_EACH)
+  server.on('connection', (socket) => limit.admit(socket))
   server.on('secureConnection', refuseResumption)
   const port = await listening(server, options.listen)
   return {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, request } from 'node:https'
+import { connect as dialTcp } from 'node:net'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
 import { jsonResponse, type Route } from '#hub/http/exchange.ts'
@@ -13,6 +14,7 @@ import type { Identity } from '#shared/identity/identity.ts'
 import { DenyList } from '#shared/protocol/deny-list.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { eventually } from '#test/support/eventually.ts'
 import { createTestAuthority, type TestAuthority } from '#test/support/test-authority.ts'
 
 // The real time: OpenSSL looks at these certificates too, and must not decide what is served.
@@ -265,6 +267,20 @@ describe('the https server', () => {
       Array.from({ length: 620 }, async () => (await call('/open', { agent })).status),
     )
     assert.equal(statuses.filter((status) => status === 429).length, 20)
+  })
+
+  it('holds no more than 256 connections of one address, and takes one more when one ends', async () => {
+    const sockets = await Promise.all(
+      Array.from({ length: 256 }, async () => {
+        const socket = dialTcp(server.port, '127.0.0.1')
+        await once(socket, 'connect')
+        return socket
+      }),
+    )
+    await assert.rejects(call('/open'))
+    sockets[0]?.destroy()
+    await eventually('a place is free', () => call('/open').catch(() => undefined))
+    for (const socket of sockets) socket.destroy()
   })
 
   it('shows new connections the certificate of the day', async () => {
