@@ -90,15 +90,28 @@ interface Running {
   readonly broker: Broker
   readonly bus: HubBus
   readonly http: HttpServer
+  /** pending: a bundle is in force, and what follows from it is not done yet */
+  readonly newBundle: { pending: boolean }
 }
 
-async function refresh({ ground, broker }: Running): Promise<void> {
-  const { trust, rungs, natsIdentity, log } = ground
-  const newRoots = await trust.refresh()
-  await rungs.refresh(newRoots)
+// A new bundle may have revoked what the hub and its broker show: both are issued anew, under a rung that it trusts.
+// What fails is tried again at the next refresh, until all of it has succeeded.
+async function refresh({ ground, newBundle }: Running): Promise<void> {
+  const { trust, rungs, natsIdentity, identity, log } = ground
+  if (await trust.refresh()) newBundle.pending = true
+  await rungs.refresh(newBundle.pending)
   await rungs.tell(log)
-  if (!newRoots) return
-  await broker.setCertificate(natsIdentity.current())
+  if (!newBundle.pending) return
+  // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
+  const broker = await settled(natsIdentity.renewNow())
+  const hub = await settled(identity.renewNow())
+  for (const outcome of [broker, hub]) if (outcome.status === 'rejected') throw outcome.reason
+  newBundle.pending = false
+}
+
+async function settled(work: Promise<void>): Promise<PromiseSettledResult<void>> {
+  const [outcome] = await Promise.allSettled([work])
+  return outcome
 }
 
 async function heartbeat({ options, log }: Ground): Promise<void> {
@@ -146,7 +159,7 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
     void link.follow(next)
   })
   natsIdentity.start((next) => broker.setCertificate(next))
-  const running = { ground, broker, bus, http }
+  const running = { ground, broker, bus, http, newBundle: { pending: false } }
   const maintenance = keepUp(running)
   undo.push(() => maintenance.close())
   return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }

@@ -20,7 +20,7 @@ export interface InfraParts {
   readonly log: Logger
 }
 
-/** Called with each new identity; what it rejects with is logged, and the identity stays. */
+/** Called with each new identity, and again with it while it rejects; the identity is the current one in any case. */
 export type RenewalListener = (identity: Identity) => Promise<void>
 
 const RETRY_MS = 2000
@@ -45,6 +45,10 @@ export class InfraIdentity {
   #current: Identity
   #issuedAt: number
   #timer: Timer | undefined
+  #listener: RenewalListener | undefined
+  #inUse = true
+  /** One renewal after the other. */
+  #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
   private constructor(parts: InfraParts, first: Identity) {
@@ -66,14 +70,20 @@ export class InfraIdentity {
 
   /** Renews by itself from now on. */
   start(listener: RenewalListener): void {
-    if (this.#closed) return
-    const { clock } = this.#parts
-    // Looked at often rather than timed once: the wall clock, which decides, may jump.
-    const delayMs = Math.min(Math.max(0, this.#renewAt() - clock.now()), LOOK_MS)
-    this.#timer = clock.after(delayMs, () => {
-      const now = clock.now()
-      if (now >= this.#renewAt() || now < this.#current.notBefore) void this.#renew(listener)
-      else this.start(listener)
+    this.#listener = listener
+    this.#watch(this.#untilLook())
+  }
+
+  /**
+   * Renews at once, and resolves when the new identity is in use. Throws ZT-503-LADDER, ZT-503-AUDIT: then the one before
+   * stays; and what the listener rejects with: then it is offered the new one again.
+   */
+  renewNow(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#current = await issued(this.#parts)
+      this.#issuedAt = this.#parts.clock.now()
+      this.#inUse = false
+      await this.#putInUse()
     })
   }
 
@@ -86,22 +96,38 @@ export class InfraIdentity {
     return (this.#issuedAt + this.#current.notAfter) / 2
   }
 
-  async #renew(listener: RenewalListener): Promise<void> {
-    const { log, id } = this.#parts
+  // Looked at often rather than timed once: the wall clock, which decides, may jump.
+  #watch(delayMs: number): void {
+    if (this.#closed) return
+    this.#timer = this.#parts.clock.after(delayMs, () => void this.#look())
+  }
+
+  #untilLook(): number {
+    return Math.min(Math.max(0, this.#renewAt() - this.#parts.clock.now()), LOOK_MS)
+  }
+
+  async #look(): Promise<void> {
+    const { log, id, clock } = this.#parts
+    const now = clock.now()
     try {
-      this.#current = await issued(this.#parts)
-      this.#issuedAt = this.#parts.clock.now()
+      if (now >= this.#renewAt() || now < this.#current.notBefore) await this.renewNow()
+      else if (!this.#inUse) await this.#inTurn(() => this.#putInUse())
+      this.#watch(this.#untilLook())
     } catch (error) {
-      log.error('an identity of the hub could not be renewed', { id, error })
-      this.#timer = this.#parts.clock.after(RETRY_MS, () => void this.#renew(listener))
-      return
+      log.error('an identity of the hub could not be renewed or put in use', { id, error })
+      this.#watch(RETRY_MS)
     }
-    try {
-      await listener(this.#current)
-    } catch (error) {
-      log.error('a renewed identity of the hub could not be put in use', { id, error })
-    }
-    this.start(listener)
+  }
+
+  async #putInUse(): Promise<void> {
+    await this.#listener?.(this.#current)
+    this.#inUse = true
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(() => (this.#closed ? undefined : work()))
+    this.#last = done.catch(() => undefined)
+    return done
   }
 }
 

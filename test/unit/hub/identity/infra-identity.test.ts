@@ -113,6 +113,39 @@ describe('the identity of the hub', () => {
     assert.notEqual(identity.current(), first)
   })
 
+  it('is renewed at once when it is asked to be, and goes on from there', async () => {
+    const identity = await open()
+    const first = identity.current()
+    await identity.renewNow()
+    assert.notEqual(identity.current(), first)
+    assert.deepEqual(seen, [identity.current()])
+    await pass(160_000)
+    assert.equal(seen.length, 2)
+  })
+
+  it('that cannot be renewed at once says so, and stays', async () => {
+    const identity = await open()
+    const first = identity.current()
+    ladderEnded = true
+    await assert.rejects(identity.renewNow(), { code: 'ZT-503-LADDER' })
+    assert.equal(identity.current(), first)
+  })
+
+  it('that was not put in use is offered again until it is', async () => {
+    const identity = await InfraIdentity.open(parts())
+    let broken = true
+    identity.start(async (next) => {
+      if (broken) throw new Error('no broker')
+      seen.push(next)
+    })
+    await assert.rejects(identity.renewNow())
+    await pass(10_000)
+    assert.deepEqual(seen, [])
+    broken = false
+    await pass(10_000)
+    assert.deepEqual(seen, [identity.current()])
+  })
+
   it('is renewed no more when the hub ends', async () => {
     const identity = await open()
     identity.close()
