@@ -50,6 +50,7 @@ export interface AgentOptions {
 const MAX_UNDERWAY = 1024
 const HOUSEKEEPING_MS = 30_000
 const CLOSE_MS = 15_000
+const COMMANDS_MS = 10_000
 /** What processes run as where the agent is root and its configuration says nothing else: nobody. */
 const NOBODY: RunAs = { uid: 65_534, gid: 65_534 }
 
@@ -160,12 +161,19 @@ export class NodeAgent {
     this.#anchorer.stop()
     await this.#renewals.close(CLOSE_MS)
     await this.#running
-    await this.#receiver?.idle()
+    await this.#settleCommands()
     await this.#sessions.close()
     await this.#rejections.flush()
     this.#keeper?.close()
     await this.#held.log.close()
     this.#lock.release()
+  }
+
+  /** One that takes too long loses the keeper, which gives up what it hashes; what it had accepted is settled at the next start. */
+  async #settleCommands(): Promise<void> {
+    if ((await this.#receiver?.idle(COMMANDS_MS)) !== false) return
+    this.#keeper?.close()
+    await this.#receiver?.idle(COMMANDS_MS)
   }
 
   async #begin(): Promise<void> {

@@ -2,6 +2,7 @@
 // that consumes nonce and token and writes the row, and only then the action. Nobody before it is trusted: not the
 // broker, not the connection, not the sender.
 import { isZtError, toWireError } from '#shared/errors/error.ts'
+import { sleep } from '#shared/host/clock.ts'
 import type { RowReceipt } from '#shared/host/durable-log.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
@@ -56,8 +57,16 @@ export class Receiver {
     return work
   }
 
-  /** Resolves when no command is under way. */
-  async idle(): Promise<void> {
+  /** True as soon as no command is under way, false if one still is after `withinMs`. */
+  async idle(withinMs: number): Promise<boolean> {
+    const stopping = new AbortController()
+    const late = sleep(this.#parts.clock, withinMs, stopping.signal)
+    await Promise.race([late, this.#allEnded()])
+    stopping.abort()
+    return this.#underway.size === 0
+  }
+
+  async #allEnded(): Promise<void> {
     while (this.#underway.size > 0) await Promise.allSettled(this.#underway)
   }
 

@@ -1,7 +1,6 @@
 // From a name to an open file and its digest. The digest is of the bytes of the descriptor that is held, and it is this
 // inode that runs: of the file itself, or of a copy if the user of workloads could write to it. Scripts are the file that
 // was named; the program that interprets them is hashed and held as well.
-import { createHash } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -12,7 +11,6 @@ import {
   readlinkSync,
   realpathSync,
   statSync,
-  write,
   type BigIntStats,
 } from 'node:fs'
 import { join, posix } from 'node:path'
@@ -23,13 +21,12 @@ import { WORKSPACE } from '../sandbox/profile.ts'
 import type { BoundFile, RunAs } from '../sandbox/sandbox.ts'
 import { workspacePath } from '../sandbox/workspace.ts'
 import type { ProgramCopies } from './copies.ts'
+import { hashFile, requireWanted } from './hashing.ts'
 import type { HashedFile, PrepareRequest } from './protocol.ts'
 
 const readAt = promisify(read)
-const writeAt = promisify(write)
 // linux/fcntl.h; the same on x86_64 and aarch64. Opens a name and nothing behind it, so no device notices.
 const O_PATH = 0o10000000
-const CHUNK_BYTES = 1024 * 1024
 // linux/binfmts.h: BINPRM_BUF_SIZE, how much of a script's first line the kernel looks at.
 const FIRST_LINE_BYTES = 256
 // elf(5)
@@ -62,6 +59,13 @@ export interface HeldFile extends HashedFile, BoundFile {
   close(): void
 }
 
+export interface OpenTerms {
+  /** folders of which no program runs: the sandbox does not show them */
+  readonly hidden: readonly string[]
+  /** aborted when nobody waits for it any more */
+  readonly signal: AbortSignal
+}
+
 /** Opens and hashes programs; remembers digests of files that have not changed since. */
 export class ExecutableStore {
   readonly #digests = new Map<string, string>()
@@ -75,12 +79,13 @@ export class ExecutableStore {
   }
 
   /**
-   * `hidden` are folders of which no program runs: the sandbox does not show them.
-   * Errors: ZT-404-EXE if there is no such program; ZT-403-EXE if it is not a file that the user may execute.
+   * Errors: ZT-404-EXE if there is no such program; ZT-403-EXE if it is not a file that the user may execute;
+   * ZT-412-FACT with details.fact "exe-size"; ZT-503-SANDBOX if nobody waits for it any more.
    */
-  async open(request: PrepareRequest, hidden: readonly string[]): Promise<OpenExecutable> {
+  async open(request: PrepareRequest, terms: OpenTerms): Promise<OpenExecutable> {
+    requireWanted(terms.signal)
     const place = locate(request)
-    const by = { runAs: request.runAs, hidden, root: request.workspace.root }
+    const by = { ...terms, runAs: request.runAs, root: request.workspace.root }
     const file = await this.#hold(place, by)
     try {
       const line = await interpreterOf(file.fd)
@@ -100,7 +105,8 @@ export class ExecutableStore {
     }
   }
 
-  async #hold({ host, workspace }: Place, { runAs, hidden, root }: Asker): Promise<HeldFile> {
+  async #hold({ host, workspace }: Place, asker: Asker): Promise<HeldFile> {
+    const { runAs, hidden } = asker
     const named = openProgram(host)
     try {
       const realpath = readlinkSync(`/proc/self/fd/${named}`)
@@ -108,7 +114,7 @@ export class ExecutableStore {
       if (shown === undefined) requireShown(realpath, hidden)
       requireExecutable(named, realpath, { runAs, base: shown?.base ?? '/' })
       const safe = shown === undefined && !mayWrite(fstatSync(named), runAs)
-      const hashed = safe ? await this.#digest(named) : await this.#copy(named, root)
+      const hashed = safe ? await this.#digest(named, asker) : await this.#copy(named, asker)
       return { ...hashed, named, realpath, path: shown?.path ?? realpath }
     } catch (cause) {
       closeSync(named)
@@ -116,13 +122,13 @@ export class ExecutableStore {
     }
   }
 
-  async #digest(fd: number): Promise<Hashed> {
+  async #digest(fd: number, { signal }: Asker): Promise<Hashed> {
     const before = fstatSync(fd, { bigint: true })
     const mark = markOf(before)
     const close = (): void => closeSync(fd)
     const known = this.#digests.get(mark)
     if (known !== undefined) return { fd, sha256: known, mark, close }
-    const sha256 = await hashFile(fd)
+    const sha256 = await hashFile(fd, { signal })
     requireMark(fd, mark)
     const settled = Number(before.ctimeNs / 1_000_000n) + SETTLED_MS < this.#now()
     if (settled) this.#remember(mark, sha256)
@@ -130,12 +136,12 @@ export class ExecutableStore {
   }
 
   /** No digest is remembered here: whoever may write may do so without a trace in the times of the file. */
-  async #copy(named: number, root: string): Promise<Hashed> {
+  async #copy(named: number, { root, signal }: Asker): Promise<Hashed> {
     const mark = markOf(fstatSync(named, { bigint: true }))
     const target = this.#copies.create(root)
     let sha256: string
     try {
-      sha256 = await hashFile(named, target.fd)
+      sha256 = await hashFile(named, { into: target.fd, signal })
       requireMark(named, mark)
     } catch (cause) {
       target.discard()
@@ -188,9 +194,8 @@ interface Place {
   readonly workspace: string | undefined
 }
 
-interface Asker {
+interface Asker extends OpenTerms {
   readonly runAs: RunAs
-  readonly hidden: readonly string[]
   /** of all workspaces */
   readonly root: string
 }
@@ -269,28 +274,6 @@ function requireExecutable(fd: number, realpath: string, by: { runAs: RunAs; bas
   const closed = closedAncestor(realpath, by.runAs, by.base)
   if (closed !== undefined || !mayExecute(stat, by.runAs)) {
     throw new ZtError('ZT-403-EXE', 'the user of workloads may not execute this program')
-  }
-}
-
-/** Of what `into` got, if that is given. */
-async function hashFile(fd: number, into?: number): Promise<string> {
-  const hash = createHash('sha256')
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
-  let position = 0
-  for (;;) {
-    const { bytesRead } = await readAt(fd, chunk, 0, CHUNK_BYTES, position)
-    if (bytesRead === 0) return hash.digest('base64url')
-    const bytes = chunk.subarray(0, bytesRead)
-    hash.update(bytes)
-    if (into !== undefined) await writeAll(into, bytes, position)
-    position += bytesRead
-  }
-}
-
-async function writeAll(fd: number, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    const { bytesWritten } = await writeAt(fd, bytes, at, bytes.length - at, position + at)
-    at += bytesWritten
   }
 }
 

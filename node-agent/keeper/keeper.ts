@@ -11,6 +11,7 @@ import { ProgramCopies } from './copies.ts'
 import { ExecutableStore, requireUnchanged, type HeldFile } from './exe.ts'
 import { FifoPool, type PipeEnds } from './fifo.ts'
 import { Handles, type PreparedExecutable } from './handles.ts'
+import { requireWanted } from './hashing.ts'
 import type { OutputLimits } from './output-log.ts'
 import { bootId } from './process-tree.ts'
 import type {
@@ -28,6 +29,7 @@ import { claimProc, keeperDir, writeRecord, type ProcRecord } from './record.ts'
 import { recoverRecords } from './recovery.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Supervised, type ProcessPipes, type SupervisedOptions } from './supervised.ts'
+import { Turns } from './turns.ts'
 
 export interface KeeperOptions {
   readonly stateDir: string
@@ -48,6 +50,7 @@ const MAX_LISTED = 1000
 export class Keeper {
   readonly #options: KeeperOptions
   readonly #executables: ExecutableStore
+  readonly #turns = new Turns()
   readonly #handles: Handles
   readonly #fifos: FifoPool
   readonly #boot: string = bootId()
@@ -87,9 +90,15 @@ export class Keeper {
     return this.#running.size > 0
   }
 
-  /** Opens and hashes a program and holds it for `owner`. Errors: ZT-404-EXE, ZT-403-EXE, ZT-429-RATE. */
-  async prepare(owner: object, request: PrepareRequest): Promise<Prepared> {
-    const exe = await this.#executables.open(request, this.#hidden(request))
+  /**
+   * Opens and hashes a program and holds it for `owner`, one at a time for each workspace; given up when `signal` says
+   * that the owner is gone. Errors: ZT-404-EXE, ZT-403-EXE, ZT-412-FACT (details.fact "exe-size"), ZT-429-RATE.
+   */
+  async prepare(owner: object, request: PrepareRequest, signal: AbortSignal): Promise<Prepared> {
+    const terms = { hidden: this.#hidden(request), signal }
+    const exe = await this.#turns.take(request.workspace.name, () => this.#executables.open(request, terms))
+    if (signal.aborted) exe.close()
+    requireWanted(signal)
     const handle = this.#handles.add(owner, { exe, request })
     const { interpreter } = exe
     const file = hashedFile(exe.file)

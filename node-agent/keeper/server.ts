@@ -71,12 +71,14 @@ class Connection {
   readonly #lines = new JsonLines(MAX_REQUEST_BYTES)
   /** the latest size of each stream that was not told yet; one event says as much as many */
   readonly #grown = new Map<string, KeeperEvent>()
+  readonly #gone = new AbortController()
   #telling = false
 
   constructor(socket: Socket, options: KeeperServerOptions) {
     this.#socket = socket
     this.#options = options
     socket.on('data', (chunk) => this.#receive(chunk))
+    socket.once('close', () => this.#gone.abort())
     // Ends in 'close', which releases what this connection held.
     socket.on('error', () => socket.destroy())
     this.#send({ type: 'hello', v: KEEPER_PROTOCOL, pid: process.pid, boot: options.boot })
@@ -138,7 +140,7 @@ class Connection {
     switch (request.op) {
       case 'prepare': {
         const { op: _, ...rest } = request
-        return keeper.prepare(this, rest)
+        return keeper.prepare(this, rest, this.#gone.signal)
       }
       case 'start':
         return keeper.start(this, request)

@@ -90,6 +90,26 @@ describe('the order of the checks', () => {
   })
 })
 
+it('waits for what is under way, and no longer than it is told', async (test) => {
+  const node = await ReceivingNode.create(test)
+  assert.equal(await node.receiver.idle(10_000), true)
+  const asked = Promise.withResolvers<void>()
+  const stuck = Promise.withResolvers<void>()
+  node.keeper.beforeStart = () => {
+    asked.resolve()
+    return stuck.promise
+  }
+  const sent = node.send(node.spawn())
+  await asked.promise
+  const late = node.receiver.idle(10_000)
+  node.clock.advance(10_000)
+  assert.equal(await late, false)
+  const ended = node.receiver.idle(10_000)
+  stuck.resolve()
+  await sent
+  assert.equal(await ended, true)
+})
+
 describe('the deny list', () => {
   const entry = (kind: 'id' | 'thumbprint', value: string) => ({ kind, value, from: 0, reason: 'left' })
 

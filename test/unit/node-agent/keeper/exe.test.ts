@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { chmod, copyFile, mkdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  rename,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { ProgramCopies } from '#node-agent/keeper/copies.ts'
@@ -10,8 +20,14 @@ import type { PrepareRequest } from '#node-agent/keeper/protocol.ts'
 import { RUN_AS } from '#test/support/keeper.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
+const WANTED = new AbortController().signal
 const asRoot = process.geteuid?.() === 0
 const digest = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('base64url')
+
+/** By this process until now, proc_pid_io(5). */
+function bytesRead(): number {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+}
 
 class Fixture {
   readonly dir: string
@@ -44,7 +60,7 @@ class Fixture {
   }
 
   async open(path: string, hidden: readonly string[] = []): Promise<OpenExecutable> {
-    const exe = await this.store.open(this.request(path), hidden)
+    const exe = await this.store.open(this.request(path), { hidden, signal: WANTED })
     this.#t.after(() => exe.close())
     return exe
   }
@@ -81,7 +97,9 @@ describe('a program', () => {
   for (const path of ['missing', '/no/such/program', '/workspace/missing', './relative', 'a/b', '../x']) {
     it(`that does not exist is not found: ${path}`, async (t) => {
       const fixture = await Fixture.create(t)
-      await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-404-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+        code: 'ZT-404-EXE',
+      })
     })
   }
 
@@ -98,23 +116,31 @@ describe('a program', () => {
   for (const path of ['/usr/bin', '/dev/null', '/proc/self/mem']) {
     it(`is refused unless it is a regular file that may be executed: ${path}`, async (t) => {
       const fixture = await Fixture.create(t)
-      await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-403-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+        code: 'ZT-403-EXE',
+      })
     })
   }
 
   it('without execute bits is refused', async (t) => {
     const fixture = await Fixture.create(t)
     const path = await fixture.file('plain', '#!/bin/sh\n', 0o644)
-    await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-403-EXE' })
+    await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+      code: 'ZT-403-EXE',
+    })
   })
 
   it('that only we may execute is refused', { skip: asRoot ? false : 'needs root' }, async (t) => {
     const fixture = await Fixture.create(t)
     const path = await fixture.file('ours', '#!/bin/sh\n', 0o700)
-    await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-403-EXE' })
+    await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+      code: 'ZT-403-EXE',
+    })
     await mkdir(join(fixture.dir, 'shut'), { mode: 0o700 })
     const behind = await fixture.file('shut/behind', '#!/bin/sh\n')
-    await assert.rejects(fixture.store.open(fixture.request(behind), []), { code: 'ZT-403-EXE' })
+    await assert.rejects(fixture.store.open(fixture.request(behind), { hidden: [], signal: WANTED }), {
+      code: 'ZT-403-EXE',
+    })
   })
 
   it('of a hidden folder is refused, also by a link from elsewhere', async (t) => {
@@ -124,7 +150,9 @@ describe('a program', () => {
     await symlink(path, join(fixture.dir, 'bin/innocent'))
     const hidden = [join(fixture.dir, 'state')]
     for (const name of [path, 'innocent']) {
-      await assert.rejects(fixture.store.open(fixture.request(name), hidden), { code: 'ZT-403-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(name), { hidden, signal: WANTED }), {
+        code: 'ZT-403-EXE',
+      })
     }
   })
 
@@ -137,9 +165,34 @@ describe('a program', () => {
     const hidden = [join(fixture.dir, 'state')]
     for (const name of ['state/sh', 'innocent']) {
       const path = await fixture.file('script', `#!${join(fixture.dir, name)}\n`)
-      await assert.rejects(fixture.store.open(fixture.request(path), hidden), { code: 'ZT-403-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(path), { hidden, signal: WANTED }), {
+        code: 'ZT-403-EXE',
+      })
     }
   })
+
+  for (const place of ['tool', 'workspaces/w/tool']) {
+    it(`that is larger than any program is refused before it is read: ${place}`, async (t) => {
+      const fixture = await Fixture.create(t)
+      const path = await fixture.file(place, '')
+      await truncate(path, 4 * 1024 ** 3 + 1)
+      const name = place === 'tool' ? path : '/workspace/tool'
+      await assert.rejects(fixture.open(name), { code: 'ZT-412-FACT', details: { fact: 'exe-size' } })
+    })
+
+    it(`is not read to its end when nobody waits for it any more: ${place}`, async (t) => {
+      const fixture = await Fixture.create(t)
+      const path = await fixture.file(place, '')
+      await truncate(path, 4 * 1024 ** 3)
+      const gone = new AbortController()
+      const name = place === 'tool' ? path : '/workspace/tool'
+      const opening = fixture.store.open(fixture.request(name), { hidden: [], signal: gone.signal })
+      const before = bytesRead()
+      gone.abort()
+      await assert.rejects(opening, { code: 'ZT-503-SANDBOX' })
+      assert.ok(bytesRead() - before < 1024 ** 3)
+    })
+  }
 
   it("of another process's workspace is refused, also by a link from ours", async (t) => {
     const fixture = await Fixture.create(t)
@@ -148,7 +201,9 @@ describe('a program', () => {
     await symlink('../other/tool', join(fixture.dir, 'workspaces/w/tool'))
     const hidden = [join(fixture.dir, 'workspaces')]
     for (const name of [path, '/workspace/tool']) {
-      await assert.rejects(fixture.store.open(fixture.request(name), hidden), { code: 'ZT-403-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(name), { hidden, signal: WANTED }), {
+        code: 'ZT-403-EXE',
+      })
     }
   })
 })
@@ -174,7 +229,9 @@ describe('a file that begins like a program', () => {
       const fixture = await Fixture.create(t)
       const path = await fixture.file('broken', '')
       await writeFile(path, bytes)
-      await assert.rejects(fixture.store.open(fixture.request(path), []), { code: 'ZT-403-EXE' })
+      await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+        code: 'ZT-403-EXE',
+      })
     })
   }
 })
@@ -246,7 +303,9 @@ describe('a script', () => {
     it(`is refused without a program that runs it: ${JSON.stringify(text)}`, async (t) => {
       const fixture = await Fixture.create(t)
       const path = await fixture.file('script', text)
-      await assert.rejects(fixture.store.open(fixture.request(path), []), { code })
+      await assert.rejects(fixture.store.open(fixture.request(path), { hidden: [], signal: WANTED }), {
+        code,
+      })
     })
   }
 })
