@@ -11,7 +11,7 @@ import type { HubParams, HubResults } from '#shared/protocol/hub-ops.ts'
 import { anchorSubject } from '#shared/protocol/subjects.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import { operator, type TestClient } from '#test/support/hub-client.ts'
-import { joinNode, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
+import { joinNode, machine, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
 import { needsNats } from '#test/support/nats.ts'
 
 const PREV_BYTES = 32
@@ -204,7 +204,8 @@ describe('anchoring', { skip: needsNats }, () => {
 
     it('lets it in again when an operator says so, with a new join token', async () => {
       await alice.call('allow', { id: node.id })
-      const again = await joinNode(hub, alice, { name: node.machine.name })
+      const { name } = node.machine
+      const again = await joinNode(hub, alice, { name, machine: machine(name, { epoch: 2 }) })
       nodes.push(again)
       assert.equal((await alice.token(spawnCommand(again.id))).token_type, 'N_A')
     })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -55,9 +55,12 @@ describe('a nats-server left behind', { skip: needsNats }, () => {
   it('gives its port to the next hub, and clients come back', async (test) => {
     const mesh = await testMesh(test)
     const channel = await mesh.channel('/node/n1')
+    const identity = join(mesh.options.dir, 'identity.pem')
+    const key = readFileSync(identity)
     await mesh.broker.close()
     await eventually('the disconnection', () => !channel.connected)
-    // As after kill -9 of the hub: the same server, and nobody who watches it.
+    // As after kill -9 of the hub: the same server with its key, and nobody who watches it.
+    writeFileSync(identity, key, { mode: 0o600 })
     const { run } = await scene(test)
     const orphan = run(NATS_BINARY, ['-c', join(mesh.options.dir, 'nats-server.json')])
     await eventually('the orphan', () => channel.connected)
