@@ -33,7 +33,10 @@ export function describeAuthority(mesh: () => TestMesh): void {
 
     it('is told by can-i before anything is tried', async () => {
       const no = await mesh().ztctl(['can-i', 'run', '-n', 'n2', '--', 'true'])
-      assert.deepEqual([no.code, no.stdout], [1, 'no: n2.is-offline (nothing that runs on n2 may use the network)\n'])
+      assert.deepEqual(
+        [no.code, no.stdout],
+        [1, 'no: n2.is-offline (nothing that runs on n2 may use the network)\n'],
+      )
       const yes = await mesh().ztctl(['can-i', 'run', '-n', 'n2', ...OFFLINE, '--', 'true'])
       assert.deepEqual([yes.code, yes.stdout], [0, 'yes: operators.act\n'])
       const kill = await mesh().ztctl(['can-i', 'kill', '-n', 'n2'])
