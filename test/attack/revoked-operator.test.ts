@@ -121,12 +121,15 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     await eventually('the broker to be reached again', () => (thief.channel.connected ? true : undefined))
     assert.equal(await judgedByHub(bob.ask('node.list', {})), REVOKED.code)
     const alice = await BrokerThief.enter(mesh)
-    for (const { node, cmd, token } of granted) {
-      // The node has a new key, which the hub tells whoever gets a capability for it.
-      const { nodeKey } = await alice.capability(node, SLEEP)
-      assert.equal(await judgedBy(node, bob.command({ node, cmd, token, nodeKey })), REVOKED.code)
+    try {
+      for (const { node, cmd, token } of granted) {
+        // The node has a new key, which the hub tells whoever gets a capability for it.
+        const { nodeKey } = await alice.capability(node, SLEEP)
+        assert.equal(await judgedBy(node, bob.command({ node, cmd, token, nodeKey })), REVOKED.code)
+      }
+    } finally {
+      await alice.leave()
     }
-    await alice.leave()
     assert.equal(running(), NODES.length)
   })
 
