@@ -105,9 +105,12 @@ describe('the state folder', () => {
     await writeFile(
       script,
       `const { acquireInstanceLock } = await import(${JSON.stringify(source)})
-       acquireInstanceLock(${JSON.stringify(path)}); process.send('held'); setInterval(() => undefined, 1000)`,
+       // Kept: a lock that nobody refers to is collected, and let go of.
+       globalThis.lock = acquireInstanceLock(${JSON.stringify(path)})
+       process.send('held'); setInterval(() => undefined, 1000)`,
     )
     const child = fork(script)
+    test.after(() => child.kill('SIGKILL'))
     await once(child, 'message')
     assert.throws(() => acquireInstanceLock(path), { code: 'ZT-409-EXISTS' })
     child.kill('SIGKILL')
