@@ -5,7 +5,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export NODE_NO_WARNINGS := 1
 
-RUN_TESTS := node --test --test-concurrency=2 --test-reporter=./test/support/reporter.ts
+RUN_TESTS := node --test --test-concurrency=2 --test-timeout=300000 --test-reporter=./test/support/reporter.ts
 
 ##@ Use
 demo: setup tools  ## set everything up and show the main job, step by step
