@@ -90,7 +90,8 @@ describe('after a crash', () => {
     log.database.exec(FAIL_HEADS)
     await assert.rejects(fillLog(log, 100), { code: 'ZT-503-AUDIT' })
     const copy = await crashCopy(t, options)
-    const rot = "UPDATE audit_tile SET data = CAST(substr(data, 1, 8191) || x'00' AS BLOB)"
+    const other = "CASE substr(data, 8192) WHEN x'00' THEN x'01' ELSE x'00' END"
+    const rot = `UPDATE audit_tile SET data = CAST(substr(data, 1, 8191) || (${other}) AS BLOB)`
     sql(copy.file, 'DROP TRIGGER fail', 'DROP TRIGGER audit_tile_no_update', rot)
     assert.throws(() => openDurableLog(copy), { code: 'ZT-490-ROW', details: { level: 0, index: 0 } })
   })
