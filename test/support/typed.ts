@@ -10,6 +10,9 @@ export interface Ended {
   readonly stderr: Buffer
 }
 
+/** No test waits longer for the end of one. */
+const LONGEST_MS = 120_000
+
 export class Typed {
   readonly #child: ChildProcess
   readonly #out: Buffer[] = []
@@ -19,7 +22,8 @@ export class Typed {
 
   constructor(argv: readonly string[], env: NodeJS.ProcessEnv) {
     const [file = '', ...args] = argv
-    this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const limit = { timeout: LONGEST_MS, killSignal: 'SIGKILL' } as const
+    this.#child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'], ...limit })
     this.#child.stdout?.on('data', (chunk: Buffer) => this.#out.push(chunk))
     this.#child.stderr?.on('data', (chunk: Buffer) => this.#err.push(chunk))
     this.ended = once(this.#child, 'close').then(([code]) => ({
