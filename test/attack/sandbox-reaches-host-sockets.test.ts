@@ -92,17 +92,14 @@ describe('a service of the host that listens on a unix socket', { skip: needsSan
   for (const [what, command] of Object.entries({
     'names are resolved': 'getent hosts localhost && getent passwd root',
     'git works': 'git init -q g && git -C g status --short',
-    'node starts processes and talks to them': `${process.execPath} -e 'require("child_process").fork("/workspace/c.js").on("message", console.log)'`,
+    'perl starts processes and talks to them':
+      'perl -MSocket -e \'socketpair(A, B, AF_UNIX, SOCK_STREAM, 0) or die; if (fork) { sysread(A, $m, 9); print $m; wait } else { syswrite(B, "told") }\'',
     'python has loops and pairs':
       'python3 -c "import asyncio, socket; asyncio.run(asyncio.sleep(0)); print(socket.socketpair()[0])"',
   })) {
-    it(`without them ${what}`, async (t) => {
-      const tool = command.split(' ')[0] ?? ''
-      const found = await fixture.sh(
-        `command -v ${tool} || exit 100; echo 'process.send("told"); process.disconnect()' > c.js; ${command}`,
-      )
-      if (found.code === 100) t.skip(`needs ${tool}`)
-      else assert.deepEqual([found.code, found.stderr], [0, ''])
+    it(`without them ${what}`, async () => {
+      const found = await fixture.sh(command)
+      assert.deepEqual([found.code, found.stderr], [0, ''])
     })
   }
 })
