@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { AnchoredNode } from '#test/support/anchored-node.ts'
-import { forgetRow, replaceRows, signAnew, storedRows } from '#test/support/log-thief.ts'
+import { asHistory, rewriteLog, signAnew, withoutRow } from '#test/support/log-thief.ts'
 import { needsMesh } from '#test/support/mesh.ts'
 
 describe('an audit row that is deleted', { skip: needsMesh }, () => {
@@ -13,15 +13,11 @@ describe('an audit row that is deleted', { skip: needsMesh }, () => {
   })
   after(() => node?.end())
 
-  const deleteOnly = (file: string): void =>
-    replaceRows(
-      file,
-      storedRows(file).filter((row) => row.seq !== node.seq),
-    )
-  const deleteAndHash = (file: string): void => replaceRows(file, forgetRow(storedRows(file), node.seq))
+  const deleteOnly = (file: string): void => rewriteLog(file, withoutRow(node.seq))
+  const deleteAndHash = (file: string): void => rewriteLog(file, asHistory(withoutRow(node.seq)))
   const deleteAndSign = (file: string): void => {
     deleteAndHash(file)
-    signAnew(file, storedRows(file), node.key)
+    signAnew(file, node.key)
   }
 
   it('is not missed where nothing was deleted', async () => {

@@ -3,9 +3,8 @@
 // that the hub keeps contradict it.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { StoredRow } from '#shared/log/record.ts'
 import { AnchoredNode } from '#test/support/anchored-node.ts'
-import { replaceRows, rewriteRow, signAnew, storedRows } from '#test/support/log-thief.ts'
+import { asHistory, rewriteLog, signAnew, withBody, type Rewrite } from '#test/support/log-thief.ts'
 import { needsMesh } from '#test/support/mesh.ts'
 
 describe('an audit row that is edited', { skip: needsMesh }, () => {
@@ -16,28 +15,17 @@ describe('an audit row that is edited', { skip: needsMesh }, () => {
   after(() => node?.end())
 
   /** Another program ran, it now says: the same number of bytes. */
-  const edited = (row: StoredRow | undefined): Uint8Array => {
-    const body = Buffer.from(row?.body ?? [])
-    const at = body.indexOf('/usr/bin/true')
-    assert.ok(at > 0)
-    body.write('/usr/bin/yes0', at)
-    return body
-  }
-  const editOnly = (file: string): void => {
-    const rows = storedRows(file)
-    const body = edited(rows[node.seq])
-    replaceRows(
-      file,
-      rows.map((row) => (row.seq === node.seq ? { ...row, body } : row)),
-    )
-  }
-  const editAndHash = (file: string): void => {
-    const rows = storedRows(file)
-    replaceRows(file, rewriteRow(rows, node.seq, edited(rows[node.seq])))
-  }
+  const edit = (): Rewrite =>
+    withBody(node.seq, (body) => {
+      const at = body.indexOf('/usr/bin/true')
+      assert.ok(at > 0)
+      body.write('/usr/bin/yes0', at)
+    })
+  const editOnly = (file: string): void => rewriteLog(file, edit())
+  const editAndHash = (file: string): void => rewriteLog(file, asHistory(edit()))
   const editAndSign = (file: string): void => {
     editAndHash(file)
-    signAnew(file, storedRows(file), node.key)
+    signAnew(file, node.key)
   }
 
   it('is not found where nothing was edited', async () => {

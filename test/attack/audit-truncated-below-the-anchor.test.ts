@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { rowsOf } from '#test/support/audit-rows.ts'
 import { AnchoredNode } from '#test/support/anchored-node.ts'
-import { replaceRows, signAnew, storedRows } from '#test/support/log-thief.ts'
+import { rewriteLog, signAnew } from '#test/support/log-thief.ts'
 import { needsMesh, type TestMesh } from '#test/support/mesh.ts'
 
 describe('a log that is truncated below the anchor', { skip: needsMesh }, () => {
@@ -20,10 +20,10 @@ describe('a log that is truncated below the anchor', { skip: needsMesh }, () => 
   })
   after(() => node?.end())
 
-  const cutOnly = (file: string): void => replaceRows(file, storedRows(file).slice(0, node.seq))
+  const cutOnly = (file: string): void => rewriteLog(file, (rows) => rows.slice(0, node.seq))
   const cutAndSign = (file: string): void => {
     cutOnly(file)
-    signAnew(file, storedRows(file), node.key)
+    signAnew(file, node.key)
   }
   /** The whole file as it was earlier: rows, heads, and what the agent remembers of its anchors. */
   const restore = (file: string): void => {
