@@ -4,49 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { setImmediate as yieldToLoop } from 'node:timers/promises'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { ZtError } from '#shared/errors/error.ts'
-
-const SCHEMA_VERSION = 2
-
-const SCHEMA = `
-CREATE TABLE join_tokens (
-  hash BLOB PRIMARY KEY, node TEXT NOT NULL, replaces INTEGER NOT NULL, created_by TEXT NOT NULL,
-  expires INTEGER NOT NULL, device BLOB, replaced INTEGER
-) STRICT, WITHOUT ROWID;
-CREATE TABLE nodes (
-  name TEXT PRIMARY KEY, device BLOB, lvl INTEGER NOT NULL, boot TEXT NOT NULL, fence INTEGER NOT NULL,
-  log_origin TEXT, log_vkey TEXT, enc_key TEXT, joined_at INTEGER NOT NULL, last_seen INTEGER NOT NULL,
-  anchor_size INTEGER, anchor_root TEXT, anchor_note TEXT, anchor_at INTEGER,
-  revoked_at INTEGER, distrusted_at INTEGER
-) STRICT, WITHOUT ROWID;
-CREATE TABLE origins (origin TEXT PRIMARY KEY, vkey TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE equivocations (
-  id INTEGER PRIMARY KEY, node TEXT NOT NULL, held TEXT NOT NULL, received TEXT NOT NULL, at INTEGER NOT NULL
-) STRICT;
-CREATE TABLE denials (
-  one INTEGER PRIMARY KEY CHECK (one = 1), ver INTEGER NOT NULL, entries TEXT NOT NULL
-) STRICT;
-INSERT INTO denials VALUES (1, 0, '[]');
-CREATE TABLE credentials (
-  nats_key TEXT PRIMARY KEY, id TEXT NOT NULL, thumbprint TEXT NOT NULL, expires INTEGER NOT NULL, device BLOB
-) STRICT, WITHOUT ROWID;
-CREATE INDEX credentials_by_id ON credentials (id, expires);
-CREATE INDEX credentials_by_expiry ON credentials (expires);
-CREATE TABLE seen_nonces (
-  iss TEXT NOT NULL, nonce TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (iss, nonce)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX seen_nonces_by_time ON seen_nonces (until);
-CREATE TABLE seen_jtis (jti TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX seen_jtis_by_time ON seen_jtis (until);
-CREATE TABLE identifiers (
-  identifier TEXT PRIMARY KEY, claimed_by TEXT NOT NULL, at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX identifiers_by_time ON identifiers (at);
-CREATE TABLE enc_keys (
-  kid TEXT PRIMARY KEY, sealed BLOB NOT NULL, not_after INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE policies (ver INTEGER PRIMARY KEY, digest TEXT NOT NULL) STRICT;
-PRAGMA user_version = ${SCHEMA_VERSION};
-`
+import { isKnownVersion, SCHEMA_VERSION, stepsAfter } from './schema.ts'
 
 export type Row = Readonly<Record<string, unknown>>
 
@@ -191,24 +149,35 @@ export function createDatabase(file: string): void {
   }
   const db = connect(file)
   try {
-    db.exec(`BEGIN IMMEDIATE;${SCHEMA}COMMIT;`)
+    migrate(db, 'empty')
   } finally {
     db.close()
   }
 }
 
-/** Opens a store that exists. Throws ZT-503-STORE if it does not, is held by another process or is of another version. */
+/** One transaction: a crash leaves the store of one version or of the other. */
+function migrate(db: DatabaseSync, version: number | 'empty'): void {
+  const steps = stepsAfter(version).join('')
+  db.exec(`BEGIN IMMEDIATE;${steps}PRAGMA user_version = ${SCHEMA_VERSION};COMMIT;`)
+}
+
+/**
+ * Opens a store that exists, and brings one of an earlier version up to this one. Throws ZT-503-STORE if it does not
+ * exist, is held by another process, or is of a version that this program does not know.
+ */
 export function openDatabase(file: string): Database {
   let db: DatabaseSync | undefined
   try {
     closeSync(openSync(file, 'r+'))
     db = connect(file)
-    const version = db.prepare('PRAGMA user_version').get()?.['user_version']
-    if (version === SCHEMA_VERSION) return new Database(db)
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+    if (!isKnownVersion(version))
+      throw new ZtError('ZT-503-STORE', `the store is of version ${version}, which this hub does not know`)
+    migrate(db, version)
+    return new Database(db)
   } catch (cause) {
     db?.close()
+    if (cause instanceof ZtError) throw cause
     throw new ZtError('ZT-503-STORE', 'the store is missing, unreadable or in use by another hub', { cause })
   }
-  db.close()
-  throw new ZtError('ZT-503-STORE', `the store is not of version ${SCHEMA_VERSION}`)
 }

@@ -6,6 +6,7 @@ import { describeAuthority, POLICY } from './authority.ts'
 import { describeEvidence } from './evidence.ts'
 import { describeOutput } from './output.ts'
 import { describeProcesses } from './processes.ts'
+import { describeSession } from './session.ts'
 
 export function describeMainJob(build: Build): void {
   describe(`the main job, from ${build}`, { skip: needsMesh }, () => {
@@ -22,6 +23,7 @@ export function describeMainJob(build: Build): void {
     describeOutput(mesh)
     describeProcesses(mesh)
     describeAuthority(mesh)
+    describeSession(mesh)
     describeEvidence(mesh)
   })
 }

@@ -1,0 +1,58 @@
+// The tables of the store, as the steps that made them: a release adds steps at the end and never changes one, so that
+// every store, whatever its age, comes to the same tables.
+
+const FIRST = `
+CREATE TABLE join_tokens (
+  hash BLOB PRIMARY KEY, node TEXT NOT NULL, replaces INTEGER NOT NULL, created_by TEXT NOT NULL,
+  expires INTEGER NOT NULL, device BLOB, replaced INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE nodes (
+  name TEXT PRIMARY KEY, device BLOB, lvl INTEGER NOT NULL, boot TEXT NOT NULL, fence INTEGER NOT NULL,
+  log_origin TEXT, log_vkey TEXT, enc_key TEXT, joined_at INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+  anchor_size INTEGER, anchor_root TEXT, anchor_note TEXT, anchor_at INTEGER,
+  revoked_at INTEGER, distrusted_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE origins (origin TEXT PRIMARY KEY, vkey TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE equivocations (
+  id INTEGER PRIMARY KEY, node TEXT NOT NULL, held TEXT NOT NULL, received TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE denials (
+  one INTEGER PRIMARY KEY CHECK (one = 1), ver INTEGER NOT NULL, entries TEXT NOT NULL
+) STRICT;
+INSERT INTO denials VALUES (1, 0, '[]');
+CREATE TABLE credentials (
+  nats_key TEXT PRIMARY KEY, id TEXT NOT NULL, thumbprint TEXT NOT NULL, expires INTEGER NOT NULL, device BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX credentials_by_id ON credentials (id, expires);
+CREATE INDEX credentials_by_expiry ON credentials (expires);
+CREATE TABLE seen_nonces (
+  iss TEXT NOT NULL, nonce TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (iss, nonce)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_nonces_by_time ON seen_nonces (until);
+CREATE TABLE seen_jtis (jti TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_jtis_by_time ON seen_jtis (until);
+CREATE TABLE identifiers (
+  identifier TEXT PRIMARY KEY, claimed_by TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identifiers_by_time ON identifiers (at);
+CREATE TABLE enc_keys (
+  kid TEXT PRIMARY KEY, sealed BLOB NOT NULL, not_after INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE policies (ver INTEGER PRIMARY KEY, digest TEXT NOT NULL) STRICT;
+`
+
+// Version 1 was never released.
+const FIRST_VERSION = 2
+const STEPS: readonly string[] = [FIRST]
+
+export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
+
+/** Whether this program can bring a store of `version` up to SCHEMA_VERSION. */
+export function isKnownVersion(version: number): boolean {
+  return version >= FIRST_VERSION && version <= SCHEMA_VERSION
+}
+
+/** The steps that a store of `version` lacks; all of them for one that is empty. */
+export function stepsAfter(version: number | 'empty'): readonly string[] {
+  return version === 'empty' ? STEPS : STEPS.slice(version - FIRST_VERSION + 1)
+}
