@@ -111,6 +111,18 @@ export const ERROR_TABLE = {
     summary: 'there is no session, or it has expired',
     remedy: 'run `ztctl login`',
   },
+  'ZT-401-JWT-SVID': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'a JWT-SVID that does not hold',
+    remedy: 'fetch a new one; details.reason says which rule failed',
+  },
+  'ZT-403-TASK': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'an identity asked for a task that is not its own, has ended or was never granted',
+    remedy: 'start the process with `--cap identity:<agent>`; its own node asks for it while it runs',
+  },
   'ZT-403-REVOKED': {
     section: 'Identity',
     exit: 4,
