@@ -184,6 +184,37 @@ export const ERROR_TABLE = {
     summary: 'the join token is past its ten minutes',
     remedy: 'make a new token',
   },
+  // Attestation
+  'ZT-412-TPM': {
+    section: 'Attestation',
+    exit: 4,
+    summary: 'a TPM is demanded and was not used, or was used where the hub takes none',
+    remedy: 'configure `tpm` on the hub and on the node: docs/attestation.md',
+  },
+  'ZT-409-TPM': {
+    section: 'Attestation',
+    exit: 4,
+    summary: 'the name stands for another TPM, or the TPM for another name',
+    remedy: '`ztctl node join-token --replace`, or revoke and allow the name that has it',
+  },
+  'ZT-403-PCR': {
+    section: 'Attestation',
+    exit: 4,
+    summary: 'the machine has not started what the PCR policy expects',
+    remedy: '`ztctl node attest NAME` shows measured against expected',
+  },
+  'ZT-403-PCR-POLICY': {
+    section: 'Attestation',
+    exit: 4,
+    summary: 'a PCR policy that no configured key signed, or that is not one',
+    remedy: 'sign it with a key that the hub names: `ztctl pcr-policy sign`',
+  },
+  'ZT-409-PCR-POLICY': {
+    section: 'Attestation',
+    exit: 4,
+    summary: 'a PCR policy that is not newer than the one in force',
+    remedy: 'raise its version: a hub never goes back',
+  },
   // Authority
   'ZT-401-TOKEN': {
     section: 'Authority',

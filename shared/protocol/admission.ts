@@ -9,6 +9,7 @@ import {
   integer,
   literal,
   object,
+  optional,
   string,
   union,
   parsed,
@@ -28,9 +29,19 @@ import {
   spiffeIdField,
   statementField,
 } from './fields.ts'
+import {
+  pcrWishField,
+  tpmCredentialField,
+  tpmEvidenceField,
+  tpmHelloField,
+  type PcrWish,
+  type TpmCredential,
+  type TpmEvidence,
+  type TpmHello,
+} from './tpm-evidence.ts'
 
-/** Bytes of a request, at most. */
-export const MAX_ADMISSION_BYTES: number = 64 * 1024
+/** Bytes of a request, at most: one of a TPM may carry an event log. */
+export const MAX_ADMISSION_BYTES: number = 448 * 1024
 /** Bytes of an answer, at most: it carries the deny list. */
 export const MAX_ADMISSION_ANSWER_BYTES: number = 1024 * 1024
 
@@ -50,17 +61,25 @@ export interface JoinTicket {
 
 export interface ChallengeRequest {
   readonly node: NodeName
+  /** of a machine that joins with a TPM */
+  readonly tpm?: TpmHello
 }
 
 export interface Challenge {
+  /** opaque: sealed by the hub for itself */
   readonly session: string
   /** base64url, 32 bytes */
   readonly nonce: string
   /** UTC, milliseconds */
   readonly expires: number
+  /** what a TPM is to quote; absent where the hub takes no evidence of a TPM */
+  readonly pcrs?: PcrWish
+  /** in answer to a hello */
+  readonly credential?: TpmCredential
 }
 
 export type Evidence =
+  | TpmEvidence
   | {
       readonly type: 'join-token'
       readonly token: string
@@ -142,7 +161,7 @@ export interface AttestTranscript {
 const JOIN_PREFIX = 'ztjoin_'
 const MAX_JOIN_BYTES = 2048
 
-export const sessionField: Parser<string> = base64urlText({ min: 16, max: 32 })
+export const sessionField: Parser<string> = base64urlText({ min: 16, max: 3072 })
 export const csrField: Parser<string> = base64urlText({ min: 1, max: 4096 })
 const signature64 = base64urlText({ min: 64, max: 64 })
 
@@ -175,6 +194,7 @@ const evidence: Parser<Evidence> = union('type', {
     device: object({ spki: base64urlText({ min: 1, max: 256 }), proof: signature64 }),
   }),
   'device-key': object({ type: literal('device-key'), proof: signature64 }),
+  tpm: tpmEvidenceField,
 })
 
 /** What credentials look like on the wire, for this answer and for that of a login. */
@@ -197,13 +217,18 @@ export const credentialFields: {
 export const parseBundleResponse: Parser<BundleResponse> = object({ bundle: statementField })
 
 /** ZT-422-SCHEMA. */
-export const parseChallengeRequest: Parser<ChallengeRequest> = object({ node: nodeNameField })
+export const parseChallengeRequest: Parser<ChallengeRequest> = object({
+  node: nodeNameField,
+  tpm: optional(tpmHelloField),
+})
 
 /** ZT-422-SCHEMA. */
 export const parseChallenge: Parser<Challenge> = object({
   session: sessionField,
   nonce: bytes32Field,
   expires: millisField,
+  pcrs: optional(pcrWishField),
+  credential: optional(tpmCredentialField),
 })
 
 /** ZT-422-SCHEMA. */
@@ -227,7 +252,7 @@ export const parseAttestResponse: Parser<AttestResponse> = object({
   lvl: integer({ min: 1, max: 3 }),
 })
 
-/** The 32 bytes that device key and NATS key sign. */
+/** The 32 bytes that device key and NATS key sign, and that a TPM's quote carries as extraData. */
 export function attestTranscript(transcript: AttestTranscript): Uint8Array {
   return sha256(canonicalBytes({ purpose: 'ztmesh-attest-v1', ...transcript }))
 }
