@@ -16,11 +16,46 @@ export interface JsonLimits {
  * negative zero, too deep nesting, and anything after the value.
  */
 export function parseStrictJson(input: string | Uint8Array, limits: JsonLimits): JsonValue {
-  const size = typeof input === 'string' ? Buffer.byteLength(input) : input.byteLength
-  if (size > limits.maxBytes) {
-    throw new ZtError('ZT-413-SIZE', `json text is larger than ${limits.maxBytes} bytes`)
+  return new Reader(readText(input, limits), limits.maxDepth ?? 16, safeInteger).document()
+}
+
+/** A number of a foreign text, as it is written there: its reader says which numbers it takes. */
+export class JsonNumber {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
   }
-  return new Reader(decodeText(input), limits.maxDepth ?? 16).document()
+}
+
+export type ForeignJson = Json<JsonNumber>
+
+/**
+ * As parseStrictJson(), for texts of others that may hold any number that RFC 8259 §6 allows, where we do not look or
+ * beyond what a double holds. Errors are the same.
+ */
+export function parseForeignJson(input: string | Uint8Array, limits: JsonLimits): ForeignJson {
+  const reader = new Reader(readText(input, limits), limits.maxDepth ?? 16, (text) => new JsonNumber(text))
+  return reader.document()
+}
+
+type Json<N> = string | boolean | null | N | readonly Json<N>[] | { readonly [key: string]: Json<N> }
+
+/** Makes the value of a number's text, or says what is wrong with it. */
+type ReadNumber<N> = (text: string, fail: (what: string) => never) => N
+
+const safeInteger: ReadNumber<number> = (text, fail) => {
+  if (/[.eE]/.test(text)) fail('a number is not a plain integer')
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) fail('a number is not a safe integer')
+  if (Object.is(value, -0)) fail('a number is negative zero')
+  return value
+}
+
+function readText(input: string | Uint8Array, { maxBytes }: JsonLimits): string {
+  const size = typeof input === 'string' ? Buffer.byteLength(input) : input.byteLength
+  if (size > maxBytes) throw new ZtError('ZT-413-SIZE', `json text is larger than ${maxBytes} bytes`)
+  return decodeText(input)
 }
 
 // ignoreBOM keeps a byte order mark in the text, where the grammar refuses it (RFC 8259 §8.1).
@@ -52,24 +87,26 @@ const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
 ])
 
 /** One pass over one text; `#at` is the next character to read. */
-class Reader {
+class Reader<N> {
   readonly #text: string
   readonly #maxDepth: number
+  readonly #readNumber: ReadNumber<N>
   #at = 0
 
-  constructor(text: string, maxDepth: number) {
+  constructor(text: string, maxDepth: number, readNumber: ReadNumber<N>) {
     this.#text = text
     this.#maxDepth = maxDepth
+    this.#readNumber = readNumber
   }
 
-  document(): JsonValue {
+  document(): Json<N> {
     const value = this.#value(0)
     this.#space()
     if (this.#at !== this.#text.length) this.#fail('text after the value')
     return value
   }
 
-  #value(depth: number): JsonValue {
+  #value(depth: number): Json<N> {
     this.#space()
     switch (this.#text.charAt(this.#at)) {
       case '{':
@@ -89,9 +126,9 @@ class Reader {
     }
   }
 
-  #object(depth: number): JsonValue {
+  #object(depth: number): Json<N> {
     this.#enter(depth)
-    const members: Record<string, JsonValue> = Object.create(null) as Record<string, JsonValue>
+    const members = Object.create(null) as Record<string, Json<N>>
     if (this.#closes('}')) return members
     do {
       this.#space()
@@ -107,9 +144,9 @@ class Reader {
     return members
   }
 
-  #array(depth: number): JsonValue {
+  #array(depth: number): Json<N> {
     this.#enter(depth)
-    const items: JsonValue[] = []
+    const items: Json<N>[] = []
     if (this.#closes(']')) return items
     do {
       items.push(this.#value(depth))
@@ -185,17 +222,15 @@ class Reader {
     return String.fromCharCode(Number.parseInt(digits, 16))
   }
 
-  #number(): number {
-    const digits = /-?(?:0|[1-9][0-9]*)/y
+  #number(): N {
+    // RFC 8259 §6.
+    const digits = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
     digits.lastIndex = this.#at
     const text = digits.exec(this.#text)?.[0]
     if (text === undefined) this.#fail('a value is missing')
     this.#at += text.length
-    if (/[.eE0-9]/.test(this.#text.charAt(this.#at))) this.#fail('a number is not a plain integer')
-    const value = Number(text)
-    if (!Number.isSafeInteger(value)) this.#fail('a number is not a safe integer')
-    if (Object.is(value, -0)) this.#fail('a number is negative zero')
-    return value
+    if (/[.eE0-9]/.test(this.#text.charAt(this.#at))) this.#fail('a number is not of the json form')
+    return this.#readNumber(text, (what) => this.#fail(what))
   }
 
   #word<T extends boolean | null>(word: string, value: T): T {

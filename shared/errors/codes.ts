@@ -117,6 +117,12 @@ export const ERROR_TABLE = {
     summary: 'a JWT-SVID that does not hold',
     remedy: 'fetch a new one; details.reason says which rule failed',
   },
+  'ZT-422-SPIFFE-BUNDLE': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'text that is not a SPIFFE bundle',
+    remedy: 'fetch the bundle from its endpoint again; the message names the place',
+  },
   'ZT-403-TASK': {
     section: 'Identity',
     exit: 4,
