@@ -1,5 +1,6 @@
 // Rows for what was refused. Anybody can be refused as often as they like, so beyond a rate refusals are counted and
 // written together: an attacker can neither fill the disk nor crowd out the rows of what was allowed.
+import type { ErrorCode } from '#shared/errors/codes.ts'
 import { isZtError } from '#shared/errors/error.ts'
 import type { Clock, Timer } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
@@ -51,6 +52,11 @@ export class Refusals {
     const details = isZtError(error) ? error.details : {}
     const obj = Object.keys(details).length === 0 ? refusal.obj : { ...refusal.obj, details }
     await this.#write({ ...refusal, out: 'deny', code, ...(obj !== undefined && { obj }) })
+  }
+
+  /** Counts a refusal that is worth no row of its own, because looking at what was refused is what it spares. */
+  count({ type, code }: { readonly type: RowType; readonly code: ErrorCode }): void {
+    this.#count(`${type} ${code}`)
   }
 
   /** Writes what is counted so far; for the end of the hub. */

@@ -71,12 +71,15 @@ export class HubBus {
   }
 
   async #take(message: ChannelMessage): Promise<void> {
+    const { gate, refusals } = this.#parts
+    // Not hashed for a row either: what is dropped must cost next to nothing.
+    if (!gate.hasRoom(message.subject)) return refusals.count({ type: 'cmd.rejected', code: 'ZT-429-RATE' })
     let received: Received
     try {
-      received = this.#parts.gate.open(message)
+      received = gate.open(message)
     } catch (error) {
       const req = { env: sha256Text(message.data) }
-      await this.#parts.refusals.record({ type: 'cmd.rejected', req }, error)
+      await refusals.record({ type: 'cmd.rejected', req }, error)
       return
     }
     const outcome = await this.#perform(received)

@@ -1,9 +1,10 @@
-// What a request over NATS must pass before an operation sees it: the checks 1 to 9 of authority-and-audit §4.4, in that
+// What a request over NATS must pass before an operation sees it: the checks 0 to 9 of authority-and-audit §4.4, in that
 // order. Nothing of the broker is trusted; a message is what its signature and its own words prove.
 import type { KeyObject } from 'node:crypto'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { principalTag } from '#shared/identity/principal-tag.ts'
+import { trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { DenyList } from '#shared/protocol/deny-list.ts'
 import {
   authenticate,
@@ -17,6 +18,7 @@ import {
   type AuthenticEnvelope,
   type HubEnvelope,
 } from '#shared/protocol/envelope.ts'
+import { parseHubSubject } from '#shared/protocol/subjects.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import { RateLimiter } from '../rate-limit.ts'
 import type { MessageStore } from '../store/store.ts'
@@ -47,14 +49,28 @@ export interface Received {
 
 // For one principal: far above what people and agents do, below what would keep the hub from the others.
 const RATE = { burst: 1000, perSecond: 500 }
+// For one tag, before anything is opened. It lets a little more through than RATE does, so that whoever is a little too
+// fast is told so, and only a flood is met with silence.
+const UNOPENED_RATE = { burst: 1200, perSecond: 600 }
 
 export class Gate {
   readonly #parts: GateParts
+  readonly #unopened: RateLimiter
   readonly #limiter: RateLimiter
 
   constructor(parts: GateParts) {
     this.#parts = parts
+    this.#unopened = new RateLimiter(parts.clock, UNOPENED_RATE)
     this.#limiter = new RateLimiter(parts.clock, RATE)
+  }
+
+  /**
+   * Check 0: false for a message that is to be dropped unopened, because more came under its sender's tag than one
+   * principal may send. The broker lets nobody publish under the tag of another.
+   */
+  hasRoom(subject: string): boolean {
+    const route = parseHubSubject(subject, trustDomainOf(this.#parts.hubId))
+    return this.#unopened.take(route?.tag ?? '')
   }
 
   /**
@@ -65,11 +81,7 @@ export class Gate {
     const { svid, payload, sha256 } = this.#authenticate(message.data)
     const envelope = readHubEnvelope(payload)
     checkDirection(envelope, { sender: svid.id, me: this.#parts.hubId, subject: message.subject })
-    // The operation is said twice: by the subject, which NATS limits, and by the sender, who signs it.
-    if (operationOf(message.subject) !== envelope.op)
-      throw new ZtError('ZT-421-MISDIRECTED', 'field "op" is not the operation of the subject', {
-        details: { field: 'op' },
-      })
+    this.#checkRoute(message.subject, svid.id, envelope)
     return { caller: svid, envelope, sha256 }
   }
 
@@ -89,6 +101,19 @@ export class Gate {
       throw new ZtError('ZT-409-REPLAY', 'this message was seen before')
   }
 
+  // Operation and sender are said twice: by the subject, which NATS limits, and by the sender, who signs them.
+  #checkRoute(subject: string, sender: SpiffeId, { op }: HubEnvelope): void {
+    const route = parseHubSubject(subject, trustDomainOf(this.#parts.hubId))
+    if (route?.op !== op)
+      throw new ZtError('ZT-421-MISDIRECTED', 'field "op" is not the operation of the subject', {
+        details: { field: 'op' },
+      })
+    if (route.tag !== principalTag(sender))
+      throw new ZtError('ZT-421-MISDIRECTED', 'the subject is for another sender', {
+        details: { field: 'tag' },
+      })
+  }
+
   #authenticate(data: Uint8Array): AuthenticEnvelope {
     if (data.length > MAX_ENVELOPE_BYTES)
       throw new ZtError('ZT-413-SIZE', `message is over ${MAX_ENVELOPE_BYTES} bytes`)
@@ -97,9 +122,4 @@ export class Gate {
     const text = Buffer.from(data).toString('latin1')
     return authenticate(text, { typ: HUB_TYP, key, trust, deny, now: clock.now() })
   }
-}
-
-function operationOf(subject: string): string | undefined {
-  if (subject.startsWith('zt.hub.')) return subject.slice('zt.hub.'.length)
-  return subject.startsWith('zt.anchor.') ? 'anchor' : undefined
 }

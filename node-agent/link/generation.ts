@@ -94,7 +94,7 @@ export class Generation {
     this.channel.subscribe(`zt.node.${node}.ack.>`, ({ subject, data }) => onAck(subject, data))
     this.#watchLink()
     const params = { enc_key: signEncKey(identity, encKey.publicKey, clock.now()) }
-    const { deny } = await this.#hub.call({ op: 'hello', subject: hubSubject('hello'), params })
+    const { deny } = await this.#hub.call({ op: 'hello', subject: hubSubject('hello', identity.id), params })
     await denials.offer(deny)
   }
 
@@ -119,9 +119,10 @@ export class Generation {
 
   async #refreshDenyList(): Promise<void> {
     const { denials, clock, logger } = this.#parts
+    const subject = hubSubject('deny', this.admission.identity.id)
     while (this.channel.connected) {
       try {
-        const { deny } = await this.#hub.call({ op: 'deny', subject: hubSubject('deny'), params: {} })
+        const { deny } = await this.#hub.call({ op: 'deny', subject, params: {} })
         await denials.offer(deny)
         denials.resume(this)
         return

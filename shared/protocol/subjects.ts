@@ -1,8 +1,14 @@
 // NATS subjects, and who may use which. They route and shed load; nothing is proved by a subject that a signature
 // does not prove again.
-import { parseNodeName, type NodeName, type ProcId } from '#shared/identity/names.ts'
+import {
+  isName,
+  parseNodeName,
+  type NodeName,
+  type ProcId,
+  type TrustDomain,
+} from '#shared/identity/names.ts'
 import { principalTag } from '#shared/identity/principal-tag.ts'
-import { principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { nodeId, principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { HubOp } from './hub-ops.ts'
 
@@ -36,12 +42,34 @@ export function ackSubject(route: OutputRoute): string {
   return `zt.node.${route.node}.ack.${route.proc}.${route.tag}.${route.stream}`
 }
 
-export function hubSubject(op: Exclude<HubOp, 'anchor'>): string {
-  return `zt.hub.${op}`
+/** The broker lets a principal publish under its own tag alone, so the hub can count what it sends before it opens any. */
+export function hubSubject(op: Exclude<HubOp, 'anchor'>, sender: SpiffeId): string {
+  return `zt.hub.${op}.${principalTag(sender)}`
 }
 
 export function anchorSubject(node: NodeName): string {
   return `zt.anchor.${node}`
+}
+
+/** What the subject of a request to the hub says of it; nothing of it is proved. */
+export interface HubRoute {
+  readonly op: string
+  /** principal tag of the sender */
+  readonly tag: string
+}
+
+const HUB_PREFIX = 'zt.hub.'
+const ANCHOR_PREFIX = 'zt.anchor.'
+
+/** Undefined for a subject that no request to a hub of this trust domain has. */
+export function parseHubSubject(subject: string, td: TrustDomain): HubRoute | undefined {
+  if (subject.startsWith(ANCHOR_PREFIX)) {
+    const node = subject.slice(ANCHOR_PREFIX.length)
+    return isName(node) ? { op: 'anchor', tag: principalTag(nodeId(td, parseNodeName(node))) } : undefined
+  }
+  const end = subject.lastIndexOf('.')
+  if (!subject.startsWith(HUB_PREFIX) || end < HUB_PREFIX.length) return undefined
+  return { op: subject.slice(HUB_PREFIX.length, end), tag: subject.slice(end + 1) }
 }
 
 /** The prefix of a principal's own inboxes; replies go to `<prefix>.<anything>`. */
@@ -73,7 +101,7 @@ export function permissionsFor(id: SpiffeId): Permissions {
 
 function nodePermissions(id: SpiffeId, node: NodeName): Permissions {
   return {
-    pub: [`zt.node.${node}.out.>`, anchorSubject(node), 'zt.hub.>'],
+    pub: [`zt.node.${node}.out.>`, anchorSubject(node), ...hubSubjects(principalTag(id))],
     sub: [commandSubject(node), `zt.node.${node}.ack.>`, DENY_SUBJECT, `${inboxPrefix(id)}.>`],
     // One receipt a command; a kill answers when its grace time is over.
     allowResponses: { max: 1, ttlMs: 120_000 },
@@ -83,7 +111,12 @@ function nodePermissions(id: SpiffeId, node: NodeName): Permissions {
 function callerPermissions(id: SpiffeId): Permissions {
   const tag = principalTag(id)
   return {
-    pub: ['zt.node.*.cmd', `zt.node.*.ack.*.${tag}.*`, 'zt.hub.>'],
+    pub: ['zt.node.*.cmd', `zt.node.*.ack.*.${tag}.*`, ...hubSubjects(tag)],
     sub: [`zt.node.*.out.*.${tag}.*`, `${inboxPrefix(id)}.>`],
   }
+}
+
+// An operation has one word or two.
+function hubSubjects(tag: string): readonly string[] {
+  return [`${HUB_PREFIX}*.${tag}`, `${HUB_PREFIX}*.*.${tag}`]
 }

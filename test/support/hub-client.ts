@@ -229,7 +229,7 @@ export class TestClient {
 }
 
 function subjectOf(op: HubOp, id: SpiffeId): string {
-  return op === 'anchor' ? anchorSubject(parseNodeName(id.split('/').at(-1))) : hubSubject(op)
+  return op === 'anchor' ? anchorSubject(parseNodeName(id.split('/').at(-1))) : hubSubject(op, id)
 }
 
 /** Logs this account in, as `ztctl login` does. */

@@ -79,7 +79,8 @@ export class Principal {
 
   /** Asks the hub; answers the digest by which the hub's log names the message. */
   ask(op: Exclude<HubOp, 'anchor'>, params: object): string {
-    const route = this.#route(hubSubject(op), { statement: this.#parts.hubKey, owner: this.#parts.hubId })
+    const { identity, hubKey, hubId } = this.#parts
+    const route = this.#route(hubSubject(op, identity.id), { statement: hubKey, owner: hubId })
     return this.#send(route, sealHubRequest(route, { op, params }))
   }
 

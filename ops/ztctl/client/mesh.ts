@@ -120,7 +120,7 @@ export class Mesh {
   /** Asks the hub. Errors: ZT-503-HUB, ZT-504-TIMEOUT, what the hub answers, and those of openReceipt(). */
   async hub<Op extends Exclude<HubOp, 'anchor'>>(op: Op, params: HubParams[Op]): Promise<HubResults[Op]> {
     const question = {
-      subject: hubSubject(op),
+      subject: hubSubject(op, this.id),
       timeoutMs: this.#options.timeoutMs,
       unreachable: 'ZT-503-HUB',
       seal: (route: EnvelopeRoute) => sealHubRequest(route, { op, params }),

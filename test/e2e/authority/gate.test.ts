@@ -7,6 +7,7 @@ import { generateX25519 } from '#shared/jose/keys.ts'
 import { encKeyId } from '#shared/protocol/enc-key.ts'
 import type { HubOp } from '#shared/protocol/hub-ops.ts'
 import type { Receipt } from '#shared/protocol/receipt.ts'
+import { hubSubject } from '#shared/protocol/subjects.ts'
 import { createTestAuthority } from '#test/support/test-authority.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import { operator, type TestClient } from '#test/support/hub-client.ts'
@@ -97,9 +98,10 @@ describe('a request over NATS', { skip: needsNats }, () => {
       alice.seal(LIST, { to: { ...alice.hubKey, owner: parseSpiffeId('spiffe://mesh.example/hub/h2') } }),
     'sent on the subject of another operation': () => ({
       ...alice.seal(LIST),
-      subject: 'zt.hub.deny',
+      subject: hubSubject('deny', alice.id),
     }),
-    'whose operation is not that of its signed subject': () => alice.seal(LIST, { subject: 'zt.hub.deny' }),
+    'whose operation is not that of its signed subject': () =>
+      alice.seal(LIST, { subject: hubSubject('deny', alice.id) }),
     'with a field that no operation has': () =>
       alice.seal({ op: 'node.list', params: {}, more: 1 } as { op: HubOp; params: unknown }),
   }

@@ -8,9 +8,50 @@ import { isZtError } from '#shared/errors/error.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import { DenyList } from '#shared/protocol/deny-list.ts'
 import type { HubEnvelope } from '#shared/protocol/envelope.ts'
+import { hubSubject } from '#shared/protocol/subjects.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { fillLog, logOptions, openLog } from '#test/support/log-fixture.ts'
 import { createTestAuthority, TEST_NOW } from '#test/support/test-authority.ts'
+
+/** A hub, a node of it, and the gate between them; nothing can be opened, so only what comes before that is tried. */
+async function unopened(clock: ManualClock): Promise<{ gate: Gate; opened: () => number; subject: string }> {
+  const authority = await createTestAuthority()
+  const [hub, node] = await Promise.all(['/hub/h1', '/node/n1'].map((path) => authority.identity(path)))
+  assert.ok(hub !== undefined && node !== undefined)
+  let opened = 0
+  const gate = new Gate({
+    hubId: hub.id,
+    clock,
+    trust: authority.validator(),
+    deny: new DenyList(),
+    key: () => {
+      opened += 1
+      return undefined
+    },
+    messages: { remember: () => Promise.resolve(true) },
+    highWater: () => 0,
+  })
+  return { gate, opened: () => opened, subject: hubSubject('hello', node.id) }
+}
+
+it('drops what comes too fast under one tag, and nothing of anybody else', async () => {
+  const clock = new ManualClock(TEST_NOW)
+  const { gate, opened, subject } = await unopened(clock)
+  const passed = Array.from({ length: 5000 }, () => gate.hasRoom(subject)).filter(Boolean).length
+  assert.equal(passed, 1200)
+  assert.equal(gate.hasRoom('zt.anchor.n1'), false, 'the same machine, on its other subject')
+  assert.equal(gate.hasRoom('zt.anchor.n2'), true)
+  assert.equal(opened(), 0)
+  clock.advance(1000)
+  const later = Array.from({ length: 5000 }, () => gate.hasRoom(subject)).filter(Boolean).length
+  assert.equal(later, 600)
+})
+
+it('counts what names no sender as one sender', async () => {
+  const { gate } = await unopened(new ManualClock(TEST_NOW))
+  const subjects = Array.from({ length: 5000 }, (_, i) => `zt.hub.x${i}`)
+  assert.equal(subjects.filter((subject) => gate.hasRoom(subject)).length, 1200)
+})
 
 it('refuses every message while its clock is behind its log, not the first one alone', async (t: TestContext) => {
   const authority = await createTestAuthority()

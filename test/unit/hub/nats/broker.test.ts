@@ -77,9 +77,15 @@ describe('subjects of a principal', { skip: needsNats }, () => {
       'zt.anchor.n2',
       'zt.deny',
       `zt.inbox.${ann}.x`,
+      'zt.hub.hello',
+      `zt.hub.hello.${ann}`,
+      `zt.hub.hello.${tagOf('/node/n2')}`,
       '$SYS.REQ.SERVER.PING',
     ],
     '/operator/bob': [
+      `zt.hub.token.${ann}`,
+      `zt.hub.node.list.${ann}`,
+      `zt.hub.${bob}`,
       `zt.node.n1.out.p-1.${bob}.s`,
       `zt.node.n1.ack.p-1.${ann}.s`,
       `zt.inbox.${ann}.x`,
@@ -143,9 +149,10 @@ describe('subjects of a principal', { skip: needsNats }, () => {
     const hub = await mesh.broker.connect(mesh.options.identity)
     test.after(() => hub.close())
     const node = await mesh.channel('/node/n1')
-    hub.subscribe('zt.hub.hello', (message) => message.respond(message.data))
+    const subject = `zt.hub.hello.${tagOf('/node/n1')}`
+    hub.subscribe('zt.hub.>', (message) => message.respond(message.data))
     await hub.flush()
-    assert.equal((await node.request('zt.hub.hello', X, ask)).data.toString(), 'x')
+    assert.equal((await node.request(subject, X, ask)).data.toString(), 'x')
     const refusal = await hub.subscribe('$SYS.>', () => undefined).ended
     assert.equal(refusal?.code, 'ZT-403-SUBJECT')
   })

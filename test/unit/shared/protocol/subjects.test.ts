@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { parseNodeName, parseProcId } from '#shared/identity/names.ts'
+import { parseNodeName, parseProcId, parseTrustDomain } from '#shared/identity/names.ts'
 import { principalTag } from '#shared/identity/principal-tag.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import {
@@ -12,6 +12,7 @@ import {
   inboxPrefix,
   natsChannel,
   outputSubject,
+  parseHubSubject,
   permissionsFor,
 } from '#shared/protocol/subjects.ts'
 import { PROC } from '#test/support/protocol-fixture.ts'
@@ -43,12 +44,29 @@ describe('subjects', () => {
   it('carry the name of the thing', () => {
     assert.equal(commandSubject(macMini), 'zt.node.mac-mini.cmd')
     assert.equal(anchorSubject(macMini), 'zt.anchor.mac-mini')
-    assert.equal(hubSubject('node.list'), 'zt.hub.node.list')
+    assert.equal(hubSubject('node.list', ann), `zt.hub.node.list.${principalTag(ann)}`)
     assert.equal(inboxPrefix(ann), `zt.inbox.${principalTag(ann)}`)
     assert.equal(natsChannel('zt.deny'), 'nats:zt.deny')
     assert.equal(outputSubject(route(macMini, ann)), `zt.node.mac-mini.out.${PROC}.${principalTag(ann)}.a1`)
     assert.equal(ackSubject(route(macMini, ann)), `zt.node.mac-mini.ack.${PROC}.${principalTag(ann)}.a1`)
   })
+})
+
+describe('the subject of a request to the hub', () => {
+  const td = parseTrustDomain('mesh.example')
+
+  it('says operation and sender', () => {
+    for (const op of ['token', 'node.list'] as const)
+      assert.deepEqual(parseHubSubject(hubSubject(op, ann), td), { op, tag: principalTag(ann) })
+  })
+
+  it('says the sender of an anchor too, so that one machine is one sender', () => {
+    const tag = principalTag(id('/node/mac-mini'))
+    assert.deepEqual(parseHubSubject(anchorSubject(macMini), td), { op: 'anchor', tag })
+  })
+
+  for (const subject of ['zt.hub.', 'zt.hub', 'zt.hub.token', 'zt.anchor.', 'zt.anchor.A', 'zt.deny', ''])
+    it(`is not "${subject}"`, () => assert.equal(parseHubSubject(subject, td), undefined))
 })
 
 describe('permissions of a node', () => {
@@ -61,7 +79,7 @@ describe('permissions of a node', () => {
     assert.ok(allows(node.sub, `${inboxPrefix(id('/node/mac-mini'))}.r1`))
     assert.ok(allows(node.pub, outputSubject(route(macMini, ann))))
     assert.ok(allows(node.pub, anchorSubject(macMini)))
-    assert.ok(allows(node.pub, hubSubject('hello')))
+    assert.ok(allows(node.pub, hubSubject('hello', id('/node/mac-mini'))))
     assert.ok(node.allowResponses)
   })
 
@@ -70,12 +88,19 @@ describe('permissions of a node', () => {
       commandSubject(buildBox),
       `${inboxPrefix(ann)}.r1`,
       anchorSubject(buildBox),
-      'zt.hub.token',
+      hubSubject('token', ann),
     ]) {
       assert.equal(allows(node.sub, subject), false, subject)
     }
     const others = [commandSubject(macMini), commandSubject(buildBox), outputSubject(route(buildBox, ann))]
-    for (const subject of [...others, anchorSubject(buildBox), DENY_SUBJECT, `${inboxPrefix(ann)}.r1`]) {
+    const asked = [hubSubject('hello', ann), hubSubject('hello', id('/node/build-box')), 'zt.hub.hello']
+    for (const subject of [
+      ...others,
+      ...asked,
+      anchorSubject(buildBox),
+      DENY_SUBJECT,
+      `${inboxPrefix(ann)}.r1`,
+    ]) {
       assert.equal(allows(node.pub, subject), false, subject)
     }
   })
@@ -89,7 +114,7 @@ describe('permissions of a caller', () => {
     it(`are to command, to acknowledge and to read its own output: ${path}`, () => {
       assert.ok(allows(permissions.pub, commandSubject(macMini)))
       assert.ok(allows(permissions.pub, ackSubject(route(macMini, caller))))
-      assert.ok(allows(permissions.pub, hubSubject('token')))
+      assert.ok(allows(permissions.pub, hubSubject('token', caller)))
       assert.ok(allows(permissions.sub, outputSubject(route(macMini, caller))))
       assert.ok(allows(permissions.sub, `${inboxPrefix(caller)}.r1`))
       assert.equal(permissions.allowResponses, undefined)
@@ -97,13 +122,21 @@ describe('permissions of a caller', () => {
 
     it(`are nothing of another caller's, and no command that others send: ${path}`, () => {
       const foreign = [outputSubject(route(macMini, eve)), `${inboxPrefix(eve)}.r1`, commandSubject(macMini)]
-      for (const subject of [...foreign, 'zt.hub.token', ackSubject(route(macMini, caller)), DENY_SUBJECT]) {
+      for (const subject of [
+        ...foreign,
+        hubSubject('token', caller),
+        ackSubject(route(macMini, caller)),
+        DENY_SUBJECT,
+      ]) {
         assert.equal(allows(permissions.sub, subject), false, subject)
       }
       const faked = [
         outputSubject(route(macMini, caller)),
         ackSubject(route(macMini, eve)),
         `${inboxPrefix(eve)}.r1`,
+        hubSubject('token', eve),
+        hubSubject('node.list', eve),
+        'zt.hub.token',
       ]
       for (const subject of [...faked, anchorSubject(macMini), DENY_SUBJECT]) {
         assert.equal(allows(permissions.pub, subject), false, subject)
