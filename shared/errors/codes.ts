@@ -191,6 +191,24 @@ export const ERROR_TABLE = {
     remedy: 'make a new token',
   },
   // Attestation
+  'ZT-412-EK': {
+    section: 'Attestation',
+    exit: 4,
+    summary: "the TPM has no endorsement key that its maker's certificate names",
+    remedy: 'join with a token; details.reason says what is missing',
+  },
+  'ZT-422-TPM': {
+    section: 'Attestation',
+    exit: 1,
+    summary: 'bytes that are not what a TPM makes',
+    remedy: 'none: not from a TPM, changed on the way, or a faulty TPM',
+  },
+  'ZT-503-TPM': {
+    section: 'Attestation',
+    exit: 7,
+    summary: 'the TPM does not answer, or refuses a command',
+    remedy: "details.rc names the TPM's own code; check the device, its group and its passwords",
+  },
   'ZT-412-TPM': {
     section: 'Attestation',
     exit: 4,

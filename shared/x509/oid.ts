@@ -1,5 +1,6 @@
 // Object identifiers that ztmesh reads or writes.
 export const OID = {
+  rsaEncryption: '1.2.840.113549.1.1.1',
   ecPublicKey: '1.2.840.10045.2.1',
   p256: '1.2.840.10045.3.1.7',
   p384: '1.3.132.0.34',
