@@ -160,7 +160,8 @@ function requireIssued(subject: Certificate, { issuer, at, checkSignature }: Iss
   if (!checkSignature(subject, issuer)) throw refuse('signature', 'a signature of the chain does not verify')
 }
 
-function requireUnderstood(certificate: Certificate): void {
+/** RFC 5280 §6.1.4 (o), §6.1.5 (f): nothing critical is passed over. */
+export function requireUnderstood(certificate: Certificate): void {
   if (certificate.unknownCritical.length > 0) {
     throw refuse(
       'unknown-critical',
@@ -170,7 +171,7 @@ function requireUnderstood(certificate: Certificate): void {
 }
 
 /** RFC 5280 §6.1.3 (b), (c): the names of `subject` lie within what `issuer` may name. */
-function requireNames(subject: Certificate, issuer: Certificate): void {
+export function requireNames(subject: Certificate, issuer: Certificate): void {
   const constraints = issuer.nameConstraints
   if (constraints === undefined) return
   const names = { ...subject.sans, emails: [...subject.sans.emails, ...subject.subjectEmails] }
@@ -179,7 +180,8 @@ function requireNames(subject: Certificate, issuer: Certificate): void {
   }
 }
 
-function keyIdsMatch(subject: Certificate, issuer: Certificate): boolean {
+/** False if `subject` names another key than that of `issuer`; true where one of them names none. */
+export function keyIdsMatch(subject: Certificate, issuer: Certificate): boolean {
   if (subject.authorityKeyId === undefined || issuer.subjectKeyId === undefined) return true
   return sameBytes(subject.authorityKeyId, issuer.subjectKeyId)
 }

@@ -64,7 +64,7 @@ export class SvidValidator {
     const key = `${thumbprint(leaf)} ${thumbprint(intermediate)}`
     const known = this.#svids.get(key)
     if (known !== undefined) return this.#again(known, at)
-    const proved = this.#prove({ leaf: parse(leaf), intermediate: parse(intermediate) }, at)
+    const proved = this.#prove({ leaf: parseOfChain(leaf), intermediate: parseOfChain(intermediate) }, at)
     if (this.#svids.size >= MAX_KNOWN_SVIDS) forgetOldest(this.#svids)
     this.#svids.set(key, proved)
     return proved.svid
@@ -126,8 +126,18 @@ export class SvidValidator {
   }
 }
 
-/** The rules for a leaf, SPIFFE X509-SVID §4 and §5.2. */
+/** The rules for a leaf of ours: those of the standard, one trust domain, and no name that nothing here reads. */
 function requireSvid(leaf: Certificate, trustDomain: string): SpiffeId {
+  const id = requireLeaf(leaf)
+  // Names of such forms could mean something to somebody else, and our authorities give none.
+  if (leaf.sans.other.length > 0)
+    throw refuse('uri-san', 'the leaf of the chain has a name of an unknown form')
+  if (trustDomainOf(id) !== trustDomain) throw refuse('trust-domain', 'the leaf is of another trust domain')
+  return id
+}
+
+/** The SPIFFE ID of a leaf by the rules of SPIFFE X509-SVID §4 and §5.2. ZT-401-CERT with `details.reason`. */
+export function requireLeaf(leaf: Certificate): SpiffeId {
   if (leaf.isCa) throw refuse('leaf-is-ca', 'the leaf of the chain is a certification authority')
   const usage = leaf.keyUsage
   if (!usage.has('digitalSignature') || usage.has('keyCertSign') || usage.has('cRLSign')) {
@@ -144,13 +154,11 @@ function requireSvid(leaf: Certificate, trustDomain: string): SpiffeId {
     throw refuse('subject', 'the leaf of the chain has neither a subject nor a critical alternative name')
   }
   const [uri, second] = leaf.sans.uris
-  // §5.2: exactly one URI. Names of forms that nothing here reads could mean something to somebody else.
-  if (uri === undefined || second !== undefined || leaf.sans.other.length > 0) {
+  // §5.2: exactly one URI.
+  if (uri === undefined || second !== undefined) {
     throw refuse('uri-san', 'the leaf of the chain does not have exactly one uri name')
   }
-  const id = parseId(uri)
-  if (trustDomainOf(id) !== trustDomain) throw refuse('trust-domain', 'the leaf is of another trust domain')
-  return id
+  return parseId(uri)
 }
 
 /** SPIFFE X509-SVID §3.2: the SPIFFE ID of a signing certificate, if it has one, is its own trust domain's. */
@@ -177,7 +185,8 @@ function parseId(uri: string): SpiffeId {
   }
 }
 
-function parse(der: Uint8Array): Certificate {
+/** One certificate of a chain. ZT-401-CERT (malformed). */
+export function parseOfChain(der: Uint8Array): Certificate {
   try {
     return parseCertificate(der)
   } catch (error) {
