@@ -1,6 +1,16 @@
-// "zt-deny+jws": who is refused from now on, said by a hub and checked on every message. A list is only ever replaced by
-// a newer one, so nobody can bring an older list back.
-import { array, integer, literal, object, oneOf, string, type Parser } from '#shared/encoding/shape.ts'
+// "zt-deny+jws": who is refused from now on and whose data is suspect since when, said by a hub and checked on every
+// message. A list is only ever replaced by a newer one, so nobody can bring an older list back.
+import {
+  array,
+  integer,
+  literal,
+  object,
+  oneOf,
+  optional,
+  refuseField,
+  string,
+  type Parser,
+} from '#shared/encoding/shape.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { principalKind, type SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -12,13 +22,21 @@ export const DENY_TYP = 'zt-deny+jws'
 export const MAX_DENY_BYTES: number = 384 * 1024
 const MAX_ENTRIES = 4096
 
+/** All times are seconds since 1970. */
 export interface DenyEntry {
   readonly kind: 'id' | 'thumbprint'
   /** a SPIFFE ID, or the base64url SHA-256 of a leaf */
   readonly value: string
-  /** seconds since 1970 */
+  /** denied from then on */
   readonly from: number
   readonly reason: string
+  /** data from then on is suspect; at most `from`, which it is where it is not said */
+  readonly since?: number
+  /** denied until then and no longer; what is from before is suspect for ever. Absent while it is denied */
+  readonly until?: number
+  /** of a certificate: whose it is, and when it ends */
+  readonly id?: string
+  readonly exp?: number
 }
 
 export interface DenyDocument {
@@ -35,6 +53,10 @@ const parseEntryShape: Parser<DenyEntry> = object({
   value: string({ min: 1, max: 2048 }),
   from: secondsField,
   reason: lineField,
+  since: optional(secondsField),
+  until: optional(secondsField),
+  id: optional(spiffeIdField),
+  exp: optional(secondsField),
 })
 
 const parseEntry: Parser<DenyEntry> = (value, path) => {
@@ -42,7 +64,17 @@ const parseEntry: Parser<DenyEntry> = (value, path) => {
   // An entry that could never match would be a revocation that silently does nothing.
   const form = entry.kind === 'id' ? spiffeIdField : bytes32Field
   form(entry.value, `${path}.value`)
+  const { from, since = from, until = from, id, exp } = entry
+  if (since > from) return refuseField(`${path}.since`, 'is behind the moment of the denial')
+  if (until < from) return refuseField(`${path}.until`, 'is before the moment of the denial')
+  if (entry.kind === 'id' && (id !== undefined || exp !== undefined))
+    return refuseField(path, 'has a field that belongs to certificates')
   return entry
+}
+
+/** True while the entry denies; a closed one only says which data is suspect. */
+export function isOpen(entry: DenyEntry): boolean {
+  return entry.until === undefined
 }
 
 const parseDocument: Parser<DenyDocument> = object({
@@ -101,7 +133,9 @@ export class DenyList {
       throw new ZtError('ZT-408-STALE', 'deny list is older than the one in force')
     if (document.ver === this.#version) return
     const values = (kind: DenyEntry['kind']): ReadonlySet<string> =>
-      new Set(document.entries.filter((entry) => entry.kind === kind).map((entry) => entry.value))
+      new Set(
+        document.entries.filter((entry) => entry.kind === kind && isOpen(entry)).map(({ value }) => value),
+      )
     this.#ids = values('id')
     this.#thumbprints = values('thumbprint')
     this.#version = document.ver

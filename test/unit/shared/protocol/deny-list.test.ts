@@ -48,6 +48,25 @@ describe('deny list', () => {
     deny.check({ id: fixture.operator.id, thumbprint: fixture.stranger.thumbprint })
   })
 
+  it('denies nobody by an entry that is closed', () => {
+    const deny = new DenyList()
+    const closed = { ...entry(), since: NOW_S - 60, until: NOW_S + 1 }
+    deny.replace(openDenyList(signed(1, [closed]), context()))
+    deny.check(fixture.operator)
+    deny.replace(openDenyList(signed(2, [closed, entry()]), context()))
+    assert.throws(() => deny.check(fixture.operator), { code: 'ZT-403-REVOKED' })
+  })
+
+  const contradictions: Record<string, Partial<DenyEntry>> = {
+    'whose data is suspect only after the denial': { since: NOW_S + 1 },
+    'that ends before it begins': { until: NOW_S - 1 },
+    'of an identity, with what belongs to a certificate': { exp: NOW_S },
+  }
+  for (const [what, fields] of Object.entries(contradictions))
+    it(`has no entry ${what}`, () => {
+      assert.throws(() => signed(1, [{ ...entry(), ...fields }]), { code: 'ZT-422-SCHEMA' })
+    })
+
   it('lets somebody back in only with a newer list', () => {
     const deny = new DenyList()
     deny.replace(openDenyList(signed(5, [entry()]), context()))
