@@ -26,6 +26,7 @@ export interface Hub {
 const EVERY = {
   push: 10_000,
   keys: 30_000,
+  'jwt-keys': 60_000,
   refresh: 30_000,
   prune: 60_000,
   heartbeat: 1000,
@@ -75,6 +76,7 @@ function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
   }
   const routes = hubRoutes({
     bundle: () => trust.text,
+    bundles: (sequence) => trust.after(sequence),
     admission: offices.admission,
     login: offices.login,
     exchange: offices.exchange,
@@ -98,7 +100,7 @@ interface Running {
 // What fails is tried again at the next refresh, until all of it has succeeded.
 async function refresh({ ground, newBundle }: Running): Promise<void> {
   const { trust, rungs, natsIdentity, identity, log } = ground
-  if (await trust.refresh()) newBundle.pending = true
+  if (await trust.refresh(log)) newBundle.pending = true
   await rungs.refresh(newBundle.pending)
   await rungs.tell(log)
   if (!newBundle.pending) return
@@ -131,6 +133,7 @@ function keepUp(running: Running): Maintenance {
   const tasks = [
     { name: 'push', run: () => bus.pushDenyList() },
     { name: 'keys', run: () => ground.encKeys.rotate() },
+    { name: 'jwt-keys', run: () => ground.jwtAuthority.rotate() },
     { name: 'refresh', run: () => refresh(running) },
     { name: 'prune', run: () => ground.store.prune(clock.now()) },
     { name: 'heartbeat', run: () => heartbeat(ground) },

@@ -12,6 +12,7 @@ import { Policy } from '../authority/policy.ts'
 import { requireRoot, type HubConfig } from '../config.ts'
 import { HubEncKeys } from '../identity/enc-keys.ts'
 import { InfraIdentity } from '../identity/infra-identity.ts'
+import { JwtAuthority } from '../jwt/jwt-authority.ts'
 import { Rungs } from '../identity/rungs.ts'
 import { Trust } from '../identity/trust.ts'
 import { Denials } from '../revocation/denials.ts'
@@ -39,6 +40,7 @@ export interface Ground extends HubState {
   readonly natsIdentity: InfraIdentity
   readonly denials: Denials
   readonly encKeys: HubEncKeys
+  readonly jwtAuthority: JwtAuthority
   readonly policy: Policy
   readonly refusals: Refusals
 }
@@ -46,7 +48,8 @@ export interface Ground extends HubState {
 /** Opens all of it. Rejects with the code of the part that could not be opened. */
 export async function openGround(options: HubOptions, undo: Undo): Promise<Ground> {
   const { config, clock, log } = options
-  const trust = await Trust.open({ file: config.bundleFile, root: requireRoot(config), clock })
+  const { stateDir, bundleFile: file } = config
+  const trust = await Trust.open({ stateDir, file, root: requireRoot(config), clock })
   if (trust.validator.bundle.trustDomain !== config.trustDomain)
     throw new ZtError('ZT-400-CONFIG', 'trustDomain is not that of the bundle')
   const place = { stateDir: config.stateDir, secretFile: config.sealKeyFile, hub: config.id }
@@ -56,6 +59,8 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   undo.push(() => state.log.close())
   const refusals = new Refusals({ rows: state.log, clock, log })
   undo.push(() => refusals.flush())
+  // A newer bundle that was put into bundleFile while the hub was down is in force before anything is issued.
+  if (await trust.refresh(state.log)) await rungs.refresh(true)
   await rungs.tell(state.log)
   const infra = { dnsNames: config.dnsNames, issuer: () => rungs.infra(), clock, rows: state.log, log }
   const identity = await InfraIdentity.open({ ...infra, id: config.id, ttlMs: HUB_TTL_MS })
@@ -66,8 +71,21 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   const denials = await Denials.open({ store: state.store.denials, clock, identity: current })
   const { seal, store } = state
   const encKeys = await HubEncKeys.open({ store: store.encKeys, seal, clock, identity: current })
+  const jwtAuthority = await JwtAuthority.open({ store: store.jwtKeys, seal, clock, rows: state.log })
   const policy = await activatePolicy(options, state)
-  return { ...state, options, trust, rungs, identity, natsIdentity, denials, encKeys, policy, refusals }
+  return {
+    ...state,
+    options,
+    trust,
+    rungs,
+    identity,
+    natsIdentity,
+    denials,
+    encKeys,
+    jwtAuthority,
+    policy,
+    refusals,
+  }
 }
 
 async function activatePolicy({ config, clock, log }: HubOptions, state: HubState): Promise<Policy> {

@@ -3,6 +3,7 @@ import { IDENTIFIER_MEMORY_MS, SqliteCredentials, SqliteDenials, SqliteEncKeys }
 import { SqliteIdentifiers, SqliteMessages, SqlitePolicyVersions } from './sqlite/ledgers.ts'
 import { createDatabase, openDatabase, type Database } from './sqlite/database.ts'
 import { SqliteJoinTokens, SqliteNodes } from './sqlite/nodes.ts'
+import { SqliteJwtKeys, SqliteTasks, TASK_MEMORY_MS } from './sqlite/tasks.ts'
 import type { HubStore } from './store.ts'
 
 class SqliteHubStore implements HubStore {
@@ -15,6 +16,8 @@ class SqliteHubStore implements HubStore {
   readonly identifiers: SqliteIdentifiers
   readonly encKeys: SqliteEncKeys
   readonly policyVersions: SqlitePolicyVersions
+  readonly jwtKeys: SqliteJwtKeys
+  readonly tasks: SqliteTasks
 
   constructor(db: Database) {
     this.#db = db
@@ -26,6 +29,8 @@ class SqliteHubStore implements HubStore {
     this.identifiers = new SqliteIdentifiers(db)
     this.encKeys = new SqliteEncKeys(db)
     this.policyVersions = new SqlitePolicyVersions(db)
+    this.jwtKeys = new SqliteJwtKeys(db)
+    this.tasks = new SqliteTasks(db)
   }
 
   voidJoinTokens(createdBy: string): Promise<void> {
@@ -42,6 +47,7 @@ class SqliteHubStore implements HubStore {
       this.#db.run('DELETE FROM seen_jtis WHERE until <= ?', now)
       this.#db.run('DELETE FROM identifiers WHERE at <= ?', now - IDENTIFIER_MEMORY_MS)
       this.#db.run('DELETE FROM enc_keys WHERE not_after <= ?', now)
+      this.#db.run('DELETE FROM tasks WHERE min(until, ifnull(ended, until)) <= ?', now - TASK_MEMORY_MS)
     })
   }
 

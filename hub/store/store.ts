@@ -185,6 +185,48 @@ export interface EncKeyStore {
   list(now: number): Promise<readonly SealedEncKey[]>
 }
 
+export interface SealedJwtKey {
+  readonly kid: string
+  /** private key, sealed under the hub's sealing key */
+  readonly sealed: Uint8Array
+  /** it signs from then on, until a later one does */
+  readonly active: number
+}
+
+export interface JwtKeyStore {
+  add(key: SealedJwtKey): Promise<void>
+  /** the one that signs last first */
+  list(): Promise<readonly SealedJwtKey[]>
+  forget(kid: string): Promise<void>
+}
+
+/** That one process on one node may be given the identity of an agent. */
+export interface TaskGrant {
+  readonly proc: string
+  /** SPIFFE ID */
+  readonly node: string
+  readonly agent: string
+  /** SPIFFE ID of who had it spawned */
+  readonly owner: string
+  /** of the certificate with which the owner asked */
+  readonly ownerThumbprint: string
+  /** the start and the joining of the node for which its token was minted */
+  readonly boot: string
+  readonly fence: number
+  readonly minted: number
+  /** the identity ends then, whether or not the process does */
+  readonly until: number
+  readonly ended?: number
+}
+
+export interface TaskStore {
+  /** False if there is a task of that process id already, on whichever node: a name is one task's alone. */
+  add(grant: TaskGrant): Promise<boolean>
+  find(proc: string): Promise<TaskGrant | undefined>
+  /** False if it had ended before, or never was. */
+  end(proc: string, now: number): Promise<boolean>
+}
+
 export interface PolicyVersionStore {
   /** The version number of the policy with this digest: one more than the last one's if the digest is a new one. */
   activate(digest: string): Promise<{ readonly ver: number; readonly changed: boolean }>
@@ -199,6 +241,8 @@ export interface HubStore {
   readonly identifiers: IdentifierStore
   readonly encKeys: EncKeyStore
   readonly policyVersions: PolicyVersionStore
+  readonly jwtKeys: JwtKeyStore
+  readonly tasks: TaskStore
   /** Makes the tokens that `createdBy` had made void, as if nobody had made them; those that are spent stay spent. */
   voidJoinTokens(createdBy: string): Promise<void>
   /** Forgets what can have no effect any more: expired tokens, credentials, messages and keys. */

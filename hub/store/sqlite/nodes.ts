@@ -1,6 +1,7 @@
 // Join tokens and the nodes that they register. Both are here because redeeming one registers the other in a single
 // transaction: a token that is spent without a device, or a device without a spent token, cannot exist.
 import { ZtError } from '#shared/errors/error.ts'
+import type { NodeAttestation } from '#shared/protocol/node-inspection.ts'
 import type {
   AnchoredHead,
   Attestation,
@@ -11,11 +12,16 @@ import type {
   NodeRecord,
   NodeStore,
   NodeVoice,
+  QuoteStep,
   Redemption,
   RedemptionOutcome,
   RedemptionRefusal,
+  TpmRecord,
 } from '../store.ts'
 import type { Database, Row } from './database.ts'
+import { bindTpm, nodeOfEk, setDrift, stepQuote, tpmOf } from './tpms.ts'
+
+const TPM_LEVEL = 2
 
 const refused = (reason: RedemptionRefusal): RedemptionOutcome => ({ kind: 'refused', reason })
 
@@ -38,12 +44,14 @@ export class SqliteJoinTokens implements JoinTokenStore {
   add(token: JoinToken): Promise<void> {
     return this.#db.write(() => {
       this.#db.run(
-        'INSERT INTO join_tokens (hash, node, replaces, created_by, expires) VALUES (?, ?, ?, ?, ?)',
+        `INSERT INTO join_tokens (hash, node, replaces, created_by, expires, requires_tpm)
+         VALUES (?, ?, ?, ?, ?, ?)`,
         token.hash,
         token.node,
         token.replace ? 1 : 0,
         token.createdBy,
         token.expires,
+        token.requiresTpm === true ? 1 : 0,
       )
     })
   }
@@ -78,12 +86,22 @@ export class SqliteJoinTokens implements JoinTokenStore {
     if (node !== undefined && node['revoked_at'] !== null) return refused('revoked')
     // Only an operator lifts distrust: a node must not get rid of the evidence against it by joining again.
     if (node !== undefined && node['distrusted_at'] !== null) return refused('distrusted')
+    const tpm = this.#judgeTpm(token, node, redemption)
+    if (tpm !== undefined) return refused(tpm)
     if (token['device'] !== null) return this.#repeat(token, node, redemption)
     const same = holds(node, redemption)
     const taken = node !== undefined && node['device'] !== null && !same
     if (taken && token['replaces'] !== 1) return refused('taken')
     if (!(same ? isLogOf(node, redemption.log) : this.#isNewLog(redemption.log))) return refused('log')
     return { kind: 'joined', replaced: node !== undefined }
+  }
+
+  // identity.md §4 T10, A22: where a TPM is asked for or stands, nothing less will do; and a TPM stands for one name.
+  #judgeTpm(token: Row, node: Row | undefined, { tpm, node: name }: Redemption): RedemptionRefusal | undefined {
+    const needed = token['requires_tpm'] === 1 || Number(node?.['lvl'] ?? 0) >= TPM_LEVEL
+    if (tpm === undefined) return needed ? 'needs-tpm' : undefined
+    const stands = nodeOfEk(this.#db, tpm.ek)
+    return stands === undefined || stands === name ? undefined : 'tpm-taken'
   }
 
   #node({ node }: Redemption): Row | undefined {
@@ -112,17 +130,20 @@ export class SqliteJoinTokens implements JoinTokenStore {
 
   // A machine that takes a name over starts a history of its own; fence goes on counting, so that no token for the
   // machine before it can fit.
-  #register({ node, device, log, now }: Redemption): void {
+  #register({ node, device, log, tpm, now }: Redemption): void {
+    bindTpm(this.#db, node, tpm)
     this.#db.run('INSERT INTO origins (origin, vkey) VALUES (?, ?)', log.origin, log.vkey)
     this.#db.run(
       `INSERT INTO nodes (name, device, lvl, boot, fence, log_origin, log_vkey, joined_at, last_seen)
-       VALUES (?, ?, 0, '', 0, ?, ?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET device = excluded.device, lvl = 0, boot = '',
+       VALUES (?, ?, ?, '', 0, ?, ?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET device = excluded.device, lvl = excluded.lvl, boot = '',
          log_origin = excluded.log_origin, log_vkey = excluded.log_vkey, enc_key = NULL,
          joined_at = excluded.joined_at, last_seen = excluded.last_seen,
          anchor_size = NULL, anchor_root = NULL, anchor_note = NULL, anchor_at = NULL`,
       node,
       device,
+      // At once, so that a crash before the first attestation leaves no name that a TPM stands for and a key could take.
+      tpm === undefined ? 0 : TPM_LEVEL,
       log.origin,
       log.vkey,
       now,
@@ -134,7 +155,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
 const optional = <T>(value: unknown, as: (value: unknown) => T): T | undefined =>
   value === null || value === undefined ? undefined : as(value)
 
-function nodeOf(row: Row): NodeRecord {
+function nodeOf(row: Row, tpm: TpmRecord | undefined): NodeRecord {
   const anchor = optional(row['anchor_size'], (size) => ({
     size: Number(size),
     root: String(row['anchor_root']),
@@ -158,6 +179,7 @@ function nodeOf(row: Row): NodeRecord {
     anchor,
     revokedAt: optional(row['revoked_at'], Number),
     distrustedAt: optional(row['distrusted_at'], Number),
+    tpm,
   }
 }
 
@@ -176,11 +198,14 @@ export class SqliteNodes implements NodeStore {
   }
 
   list(): Promise<readonly NodeRecord[]> {
-    return this.#db.read(() => this.#db.all('SELECT * FROM nodes ORDER BY name').map(nodeOf))
+    return this.#db.read(() =>
+      this.#db.all('SELECT * FROM nodes ORDER BY name').map((row) => this.#record(row)),
+    )
   }
 
-  attest({ name, lvl, boot, log, now }: Attestation): Promise<NodeRecord> {
+  attest({ name, lvl, boot, log, quote, now }: Attestation): Promise<NodeRecord> {
     return this.#db.write(() => {
+      if (quote !== undefined) this.#accept(name, quote)
       // SQLite computes every right side from the row before the update, so `boot <> ?` is about the earlier boot.
       this.#mustChange(
         `UPDATE nodes SET fence = fence + (boot <> ?), boot = ?, lvl = ?, last_seen = ?
@@ -193,6 +218,27 @@ export class SqliteNodes implements NodeStore {
         throw new ZtError('ZT-490-FORK', 'the node has another log than the one that is registered')
       return node
     })
+  }
+
+  recordDrift(name: string, step: QuoteStep, row: number): Promise<void> {
+    return this.#db.write(() => {
+      stepQuote(this.#db, name, step)
+      setDrift(this.#db, name, { at: step.quote.at, row })
+    })
+  }
+
+  recordAttestation(name: string, attestation: NodeAttestation): Promise<void> {
+    const sql = 'INSERT INTO attestations VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET facts = excluded.facts'
+    return this.#db.write(() => {
+      this.#db.run(sql, name, JSON.stringify(attestation))
+    })
+  }
+
+  attestation(name: string): Promise<NodeAttestation | undefined> {
+    const sql = 'SELECT facts FROM attestations WHERE node = ?'
+    return this.#db.read(() =>
+      optional(this.#db.get(sql, name)?.['facts'], (facts) => JSON.parse(String(facts)) as NodeAttestation),
+    )
   }
 
   speaks({ name, id, thumbprint }: NodeVoice): Promise<boolean> {
@@ -252,16 +298,28 @@ export class SqliteNodes implements NodeStore {
   }
 
   allow(name: string): Promise<void> {
-    return this.#db.write(() =>
+    return this.#db.write(() => {
+      bindTpm(this.#db, name, undefined)
       this.#mustChange(
         'UPDATE nodes SET revoked_at = NULL, distrusted_at = NULL, device = NULL WHERE name = ?',
         [name],
-      ),
-    )
+      )
+    })
+  }
+
+  #accept(name: string, step: QuoteStep): void {
+    stepQuote(this.#db, name, step)
+    setDrift(this.#db, name, undefined)
+  }
+
+  #record(row: Row): NodeRecord {
+    return nodeOf(row, tpmOf(this.#db, String(row['name'])))
   }
 
   #find(name: string): NodeRecord | undefined {
-    return optional(this.#db.get('SELECT * FROM nodes WHERE name = ?', name), (row) => nodeOf(row as Row))
+    return optional(this.#db.get('SELECT * FROM nodes WHERE name = ?', name), (row) =>
+      this.#record(row as Row),
+    )
   }
 
   #mustChange(sql: string, values: readonly (string | number)[]): void {

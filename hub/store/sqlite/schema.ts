@@ -41,9 +41,18 @@ CREATE TABLE enc_keys (
 CREATE TABLE policies (ver INTEGER PRIMARY KEY, digest TEXT NOT NULL) STRICT;
 `
 
+const TASKS = `
+CREATE TABLE jwt_keys (kid TEXT PRIMARY KEY, sealed BLOB NOT NULL, active INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE tasks (
+  proc TEXT PRIMARY KEY, node TEXT NOT NULL, agent TEXT NOT NULL, owner TEXT NOT NULL, owner_x5t TEXT NOT NULL,
+  boot TEXT NOT NULL, fence INTEGER NOT NULL, minted INTEGER NOT NULL, until INTEGER NOT NULL, ended INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_by_end ON tasks (until, ended);
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST]
+const STEPS: readonly string[] = [FIRST, TASKS]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 
