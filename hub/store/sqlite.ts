@@ -2,6 +2,7 @@
 import { IDENTIFIER_MEMORY_MS, SqliteCredentials, SqliteDenials, SqliteEncKeys } from './sqlite/ledgers.ts'
 import { SqliteIdentifiers, SqliteMessages, SqlitePolicyVersions } from './sqlite/ledgers.ts'
 import { createDatabase, openDatabase, type Database } from './sqlite/database.ts'
+import { SqliteFederation } from './sqlite/federation.ts'
 import { SqliteJoinTokens, SqliteNodes } from './sqlite/nodes.ts'
 import { SqliteJwtKeys, SqliteTasks, TASK_MEMORY_MS } from './sqlite/tasks.ts'
 import type { HubStore } from './store.ts'
@@ -16,6 +17,7 @@ class SqliteHubStore implements HubStore {
   readonly identifiers: SqliteIdentifiers
   readonly encKeys: SqliteEncKeys
   readonly policyVersions: SqlitePolicyVersions
+  readonly federation: SqliteFederation
   readonly jwtKeys: SqliteJwtKeys
   readonly tasks: SqliteTasks
 
@@ -29,6 +31,7 @@ class SqliteHubStore implements HubStore {
     this.identifiers = new SqliteIdentifiers(db)
     this.encKeys = new SqliteEncKeys(db)
     this.policyVersions = new SqlitePolicyVersions(db)
+    this.federation = new SqliteFederation(db)
     this.jwtKeys = new SqliteJwtKeys(db)
     this.tasks = new SqliteTasks(db)
   }

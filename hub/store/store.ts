@@ -227,6 +227,26 @@ export interface TaskStore {
   end(proc: string, now: number): Promise<boolean>
 }
 
+export interface FederatedBundle {
+  readonly trustDomain: string
+  /** its bundle document, as ours writes one */
+  readonly document: string
+  readonly fetchedAt: number
+}
+
+export interface FederationStore {
+  /**
+   * The sequence number of our own document with this digest: that of before if it is the same, else higher than every
+   * one before and at least `floor`.
+   */
+  publish(digest: string, floor: number): Promise<{ readonly sequence: number; readonly changed: boolean }>
+  /** what was fetched last from each trust domain, by name */
+  list(): Promise<readonly FederatedBundle[]>
+  /** Replaces the bundle of that trust domain and of no other. */
+  put(bundle: FederatedBundle): Promise<void>
+  remove(trustDomain: string): Promise<void>
+}
+
 export interface PolicyVersionStore {
   /** The version number of the policy with this digest: one more than the last one's if the digest is a new one. */
   activate(digest: string): Promise<{ readonly ver: number; readonly changed: boolean }>
@@ -241,6 +261,7 @@ export interface HubStore {
   readonly identifiers: IdentifierStore
   readonly encKeys: EncKeyStore
   readonly policyVersions: PolicyVersionStore
+  readonly federation: FederationStore
   readonly jwtKeys: JwtKeyStore
   readonly tasks: TaskStore
   /** Makes the tokens that `createdBy` had made void, as if nobody had made them; those that are spent stay spent. */

@@ -50,9 +50,18 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_by_end ON tasks (until, ended);
 `
 
+const FEDERATION = `
+CREATE TABLE published_bundle (
+  one INTEGER PRIMARY KEY CHECK (one = 1), digest TEXT NOT NULL, sequence INTEGER NOT NULL
+) STRICT;
+CREATE TABLE federated_bundles (
+  trust_domain TEXT PRIMARY KEY, document TEXT NOT NULL, fetched_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST, TASKS]
+const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 

@@ -1,0 +1,65 @@
+// What every HubStore must do with bundle documents, whatever it stores in. Run against each implementation.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
+import type { FederatedBundle, HubStore } from '#hub/store/store.ts'
+import { tempDir } from '#test/support/temp-dir.ts'
+
+interface Implementation {
+  readonly name: string
+  create(dir: string): void
+  open(dir: string): HubStore
+}
+
+const IMPLEMENTATIONS: readonly Implementation[] = [
+  {
+    name: 'SQLite',
+    create: (dir) => createSqliteStore(join(dir, 'hub.db')),
+    open: (dir) => openSqliteStore(join(dir, 'hub.db')),
+  },
+]
+
+const bundle = (trustDomain: string, document: string): FederatedBundle => ({
+  trustDomain,
+  document,
+  fetchedAt: 1_000_000,
+})
+
+for (const { name, create, open } of IMPLEMENTATIONS)
+  describe(`${name}: bundles`, () => {
+    it('of our own get a new sequence number for every change, and never an older one', async (t) => {
+      const dir = await tempDir(t)
+      create(dir)
+      const first = open(dir)
+      const sequences: number[] = []
+      for (const [digest, floor] of [
+        ['a', 100],
+        ['a', 200],
+        ['b', 90],
+        ['a', 90],
+        ['c', 500],
+      ] as const)
+        sequences.push((await first.federation.publish(digest, floor)).sequence)
+      assert.deepEqual(sequences, [100, 100, 101, 102, 500])
+      await first.close()
+      const second = open(dir)
+      t.after(() => second.close())
+      assert.deepEqual(await second.federation.publish('c', 0), { sequence: 500, changed: false })
+    })
+
+    it('of others are kept apart by their trust domain, the newest of each', async (t) => {
+      const dir = await tempDir(t)
+      create(dir)
+      const first = open(dir)
+      await first.federation.put(bundle('b.example', 'b1'))
+      await first.federation.put(bundle('a.example', 'a1'))
+      await first.federation.put(bundle('b.example', 'b2'))
+      await first.close()
+      const second = open(dir)
+      t.after(() => second.close())
+      assert.deepEqual(await second.federation.list(), [bundle('a.example', 'a1'), bundle('b.example', 'b2')])
+      await second.federation.remove('b.example')
+      assert.deepEqual(await second.federation.list(), [bundle('a.example', 'a1')])
+    })
+  })
