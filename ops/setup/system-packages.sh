@@ -22,6 +22,10 @@ need openssh-client has ssh
 need openssh-server test -x /usr/sbin/sshd
 need python3 has python3
 need build-essential has_cxx
+need swtpm has swtpm
+need swtpm-tools has swtpm_setup
+need swtpm-tools has swtpm_localca
+need tpm2-tools has tpm2_createek
 
 if [ -z "$missing" ]; then
   exit 0
