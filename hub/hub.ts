@@ -13,6 +13,7 @@ import { hubRoutes } from './http/routes.ts'
 import { startHttpServer, type HttpServer, type HttpServerOptions, type TlsMaterial } from './http/server.ts'
 import { Maintenance } from './maintenance.ts'
 import { startBroker, type Broker } from './nats/broker.ts'
+import type { Revocation } from './revocation/revocation.ts'
 
 export type { HubOptions } from './assembly/ground.ts'
 
@@ -29,6 +30,7 @@ const EVERY = {
   'jwt-keys': 60_000,
   refresh: 30_000,
   prune: 60_000,
+  tidy: 60_000,
   heartbeat: 1000,
   verify: 3_600_000,
 } as const
@@ -91,6 +93,7 @@ interface Running {
   readonly ground: Ground
   readonly broker: Broker
   readonly bus: HubBus
+  readonly revocation: Revocation
   readonly http: HttpServer
   /** pending: a bundle is in force, and what follows from it is not done yet */
   readonly newBundle: { pending: boolean }
@@ -127,7 +130,7 @@ function verify({ log, logKey, options }: Ground): Promise<void> {
 }
 
 function keepUp(running: Running): Maintenance {
-  const { ground, bus } = running
+  const { ground, bus, revocation } = running
   const { clock, log } = ground.options
   const maintenance = new Maintenance({ clock, log })
   const tasks = [
@@ -136,6 +139,7 @@ function keepUp(running: Running): Maintenance {
     { name: 'jwt-keys', run: () => ground.jwtAuthority.rotate() },
     { name: 'refresh', run: () => refresh(running) },
     { name: 'prune', run: () => ground.store.prune(clock.now()) },
+    { name: 'tidy', run: () => revocation.tidy() },
     { name: 'heartbeat', run: () => heartbeat(ground) },
     { name: 'verify', run: () => verify(ground), firstMs: FIRST_VERIFY_MS },
   ] as const
@@ -162,7 +166,7 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
     void link.follow(next)
   })
   natsIdentity.start((next) => broker.setCertificate(next))
-  const running = { ground, broker, bus, http, newBundle: { pending: false } }
+  const running = { ground, broker, bus, revocation, http, newBundle: { pending: false } }
   const maintenance = keepUp(running)
   undo.push(() => maintenance.close())
   return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }

@@ -100,7 +100,12 @@ async function ladderImport(file: string, { config }: Flags): Promise<void> {
 }
 
 const openTrust = (config: HubConfig): Promise<Trust> =>
-  Trust.open({ file: config.bundleFile, root: requireRoot(config), clock: systemClock })
+  Trust.open({
+    stateDir: config.stateDir,
+    file: config.bundleFile,
+    root: requireRoot(config),
+    clock: systemClock,
+  })
 
 const placeOf = (config: HubConfig): Parameters<typeof openLadderStore>[0] => ({
   stateDir: config.stateDir,

@@ -5,6 +5,7 @@ import { geteuid, getegid } from 'node:process'
 
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock, Timer } from '#shared/host/clock.ts'
+import { withCatchUp } from '#shared/host/catch-up.ts'
 import { HubHttps } from '#shared/host/hub-https.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
@@ -252,7 +253,8 @@ export class NodeAgent {
     const { clock } = this.#options
     const { paths, membership, device, trust, log } = this.#held
     const { hub: url, hubId, node, id: nodeId } = membership
-    const admission = await admit({
+    const keepBundle = (text: string): void => writeBundleFile(paths.bundle, text)
+    const parts = {
       https: new HubHttps({ url, hubId, trust, clock }),
       attestor: deviceKeyAttestor(device),
       trust,
@@ -262,8 +264,10 @@ export class NodeAgent {
       nodeId,
       log: { origin: log.durable.origin, vkey: log.vkey },
       boot: bootId(),
-      keepBundle: (text) => writeBundleFile(paths.bundle, text),
-    })
+      keepBundle,
+    }
+    const way = { url, clock, trust, keep: ({ text }: { readonly text: string }) => keepBundle(text) }
+    const admission = await withCatchUp(way, () => admit(parts))
     const { origin, vkey } = admission.hubLog
     if (origin !== membership.hubLog.origin || vkey !== membership.hubLog.vkey) {
       throw new ZtError('ZT-490-SIGNATURE', 'the hub names another log than the one that was joined')

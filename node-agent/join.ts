@@ -2,11 +2,11 @@
 // the hub is asked, and the membership is written last: a try that was cut off can be repeated with the same token, and
 // a node that has joined is never joined over.
 import type { Clock } from '#shared/host/clock.ts'
-import { fetchBundle, HubHttps } from '#shared/host/hub-https.ts'
+import { pinnedBundle } from '#shared/host/catch-up.ts'
+import { HubHttps } from '#shared/host/hub-https.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import { nodeId } from '#shared/identity/spiffe-id.ts'
-import { parseBundleResponse, type JoinTicket } from '#shared/protocol/admission.ts'
-import { openBundle } from '#shared/x509/bundle.ts'
+import type { JoinTicket } from '#shared/protocol/admission.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { admit, type Admission } from './attest/admission.ts'
 import { joinTokenAttestor } from './attest/join-token.ts'
@@ -52,8 +52,7 @@ export async function join(config: NodeConfig, ticket: JoinTicket, clock: Clock)
 
 /** From here on every connection to the hub is judged by this root, and by nothing that the hub says. */
 async function pinRoot(paths: StatePaths, ticket: JoinTicket, clock: Clock): Promise<SvidValidator> {
-  const { bundle: text } = parseBundleResponse(await fetchBundle(ticket.hub, clock), '')
-  const bundle = openBundle(text, { pinnedRoot: ticket.root }, clock.now())
+  const { bundle, text } = await pinnedBundle({ url: ticket.hub, clock }, ticket.root)
   if (bundle.trustDomain !== ticket.td) {
     throw new ZtError('ZT-401-BUNDLE', 'trust bundle is of another trust domain than the join string')
   }

@@ -11,12 +11,12 @@ import { hubOperations } from '../bus/answers.ts'
 import { HubBus } from '../bus/bus.ts'
 import { Gate } from '../bus/gate.ts'
 import type { Operations } from '../bus/operations.ts'
-import { requireRoot } from '../config.ts'
 import { OsLogin } from '../login/os.ts'
 import { ProofFolder } from '../login/proof-folder.ts'
 import type { Broker } from '../nats/broker.ts'
 import { Registry } from '../registry/registry.ts'
 import { Revocation } from '../revocation/revocation.ts'
+import { TaskIdentities } from '../tasks/task-identities.ts'
 import type { Ground } from './ground.ts'
 
 export interface Offices {
@@ -90,7 +90,7 @@ function operationsOf(
   const { config, clock } = options
   const { exchange, reader, revocation } = parts
   const { id: hubId, trustDomain, url } = config
-  const place = { hubId, trustDomain, url, root: requireRoot(config) }
+  const place = { hubId, trustDomain, url, root: () => trust.signer }
   return hubOperations({
     clock,
     trust: trust.validator,
@@ -99,8 +99,26 @@ function operationsOf(
     denials,
     exchange,
     anchors: new Anchors({ clock, nodes: store.nodes, log: rows, refusals }),
-    registry: new Registry({ ...place, clock, store, policy, rows, revocation, deny: denials.list }),
+    registry: new Registry({ ...place, clock, store, policy, rows, revocation, denials }),
     log: reader,
+    tasks: taskIdentities(ground),
+  })
+}
+
+function taskIdentities(ground: Ground): TaskIdentities {
+  const { options, log: rows, store, denials, refusals, rungs, jwtAuthority } = ground
+  const { config, clock } = options
+  return new TaskIdentities({
+    trustDomain: config.trustDomain,
+    clock,
+    rows,
+    refusals,
+    denials,
+    tasks: store.tasks,
+    nodes: store.nodes,
+    issuer: () => rungs.workload(),
+    jwt: jwtAuthority,
+    svidTtlMs: config.periods.svidTtlS * 1000,
   })
 }
 

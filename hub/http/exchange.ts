@@ -23,6 +23,8 @@ export interface Route {
   readonly method: 'GET' | 'POST'
   /** exact path, or a prefix that ends with a slash and a star */
   readonly path: string
+  /** true: what follows a question mark is the route's own */
+  readonly query?: true
   /** media type of the body that the route takes; none for GET */
   readonly accepts?: 'application/json' | 'application/x-www-form-urlencoded'
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>

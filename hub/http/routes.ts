@@ -3,7 +3,11 @@
 import type { Parser } from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
-import { parseAttestRequest, parseChallengeRequest } from '#shared/protocol/admission.ts'
+import {
+  parseAttestRequest,
+  parseChallengeRequest,
+  type BundlesResponse,
+} from '#shared/protocol/admission.ts'
 import { parseExchangeForm } from '#shared/protocol/exchange.ts'
 import { parseLoginChallengeRequest, parseLoginRequest } from '#shared/protocol/login.ts'
 import { oauthError } from '#shared/protocol/oauth-error.ts'
@@ -16,6 +20,8 @@ import { jsonResponse, type HttpRequest, type HttpResponse, type Route } from '.
 
 export interface RouteParts {
   readonly bundle: () => string
+  /** the bundles that follow the one of that sequence number */
+  readonly bundles: (sequence: number) => BundlesResponse
   readonly admission: Admission
   readonly login: OsLogin
   readonly exchange: TokenExchange
@@ -66,6 +72,20 @@ function tokenRoute(exchange: TokenExchange): Route {
   }
 }
 
+// For who slept through a rotation and cannot judge the hub yet: each bundle proves itself by the one before it.
+function bundlesRoute(bundles: RouteParts['bundles']): Route {
+  return {
+    ...get('/v1/bundles', async ({ path }) => jsonResponse(bundles(sequenceOf(path)))),
+    query: true,
+  }
+}
+
+function sequenceOf(path: string): number {
+  const [, digits] = /\?from=(0|[1-9][0-9]{0,14})$/.exec(path) ?? []
+  if (digits !== undefined) return Number(digits)
+  throw new ZtError('ZT-422-SCHEMA', 'field "from" must be a sequence number')
+}
+
 // C2SP tlog-tiles §Static files: the checkpoint is text, tiles are bytes.
 function logRoutes(log: LogReader): readonly Route[] {
   return [
@@ -86,6 +106,7 @@ export function hubRoutes(parts: RouteParts): readonly Route[] {
   return [
     get('/v1/health', async () => jsonResponse({ ok: parts.ready() }, parts.ready() ? 200 : 503)),
     get('/v1/bundle', async () => jsonResponse({ bundle: parts.bundle() })),
+    bundlesRoute(parts.bundles),
     post(
       '/v1/challenge',
       json(parseChallengeRequest, ({ node }, { remote }) => admission.challenge(node, remote)),

@@ -154,8 +154,11 @@ class HttpHandler {
 
   #route(message: IncomingMessage): Route | undefined {
     const path = message.url ?? ''
+    const [bare] = path.split('?', 1)
     return this.#options.routes.find((route) =>
-      route.path.endsWith('/*') ? path.startsWith(route.path.slice(0, -1)) : path === route.path,
+      route.path.endsWith('/*')
+        ? path.startsWith(route.path.slice(0, -1))
+        : route.path === (route.query === true ? bare : path),
     )
   }
 

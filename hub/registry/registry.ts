@@ -2,32 +2,33 @@
 // asked for each, and each change is a row before it is a change.
 import type { Clock } from '#shared/host/clock.ts'
 import type { NodeName, TrustDomain } from '#shared/identity/names.ts'
-import { nodeId, principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { nodeId, parseSpiffeId, principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import type { HubAction } from '#shared/policy/facts.ts'
-import type { DenyList } from '#shared/protocol/deny-list.ts'
 import { encodeJoinString } from '#shared/protocol/admission.ts'
-import type { HubResults, NodeEntry } from '#shared/protocol/hub-ops.ts'
+import type { DenyTarget, Grounds as AskedGrounds, HubResults, NodeEntry } from '#shared/protocol/hub-ops.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { issueJoinToken, JOIN_TOKEN_LIFE_MS } from '../admission/join-token.ts'
 import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import { requireAllowed, type Policy } from '../authority/policy.ts'
-import type { Decided, Revocation } from '../revocation/revocation.ts'
-import type { HubStore, NodeRecord } from '../store/store.ts'
+import type { Denials } from '../revocation/denials.ts'
+import type { Decided, Grounds, Revocation } from '../revocation/revocation.ts'
+import type { HubStore, IssuedCredential, NodeRecord } from '../store/store.ts'
 
 export interface RegistryParts {
   readonly hubId: SpiffeId
   readonly trustDomain: TrustDomain
-  /** where machines reach the hub, and the root that they pin */
+  /** where machines reach the hub */
   readonly url: string
-  readonly root: string
+  /** the root that they pin: that which signed the bundle in force */
+  readonly root: () => string
   readonly clock: Clock
-  readonly store: Pick<HubStore, 'nodes' | 'joinTokens'>
+  readonly store: Pick<HubStore, 'nodes' | 'joinTokens' | 'credentials'>
   readonly policy: Policy
   readonly rows: RowWriter
   readonly revocation: Revocation
-  readonly deny: DenyList
+  readonly denials: Pick<Denials, 'list' | 'find'>
 }
 
 /** Who asks, and with which message. */
@@ -67,7 +68,7 @@ export class Registry {
     wish: { readonly node: NodeName; readonly replace?: boolean },
     asking: Asking,
   ): Promise<Done<HubResults['node.join-token']>> {
-    const { store, rows, deny, clock, hubId, trustDomain, url, root } = this.#parts
+    const { store, rows, denials, clock, hubId, trustDomain, url, root } = this.#parts
     const { node, replace = false } = wish
     const decided = this.#require(asking, 'node.join-token', node)
     await this.#requireFree(node, replace)
@@ -81,47 +82,74 @@ export class Registry {
       obj: { node, replace, expires: now + JOIN_TOKEN_LIFE_MS },
     })
     // Who is revoked from here on has the token made void again: it is in the store before that can be asked for.
-    deny.check(asking.caller)
+    denials.list.check(asking.caller)
     const { token, expires } = await issueJoinToken(store, {
       node,
       replace,
       createdBy: asking.caller.id,
       now,
     })
-    const join = encodeJoinString({ v: 1, hub: url, hubId, td: trustDomain, root, node, token })
+    const join = encodeJoinString({ v: 1, hub: url, hubId, td: trustDomain, root: root(), node, token })
     return { result: { join, expires }, row }
   }
 
   /** ZT-403-POLICY, ZT-404-NODE, ZT-413-SIZE. */
   async revokeNode(
-    wish: { readonly node: NodeName; readonly reason: string },
+    wish: { readonly node: NodeName } & AskedGrounds,
     asking: Asking,
   ): Promise<Done<HubResults['node.revoke']>> {
     const decided = this.#require(asking, 'node.revoke', wish.node)
     const id = nodeId(this.#parts.trustDomain, wish.node)
-    const { ver, row } = await this.#parts.revocation.revoke(id, wish.reason, decided)
+    const { ver, row } = await this.#parts.revocation.revoke(id, groundsOf(wish), decided)
     return { result: { ver }, row }
   }
 
-  /** Of a node, it asks policy what node.revoke asks. ZT-403-POLICY, ZT-404-NODE, ZT-413-SIZE, ZT-422-SPIFFE-ID. */
-  async revoke(
-    wish: { readonly id: SpiffeId; readonly reason: string },
-    asking: Asking,
-  ): Promise<Done<HubResults['revoke']>> {
-    const principal = principalOf(wish.id)
-    const decided =
-      principal.kind === 'node'
-        ? this.#require(asking, 'node.revoke', principal.name)
-        : this.#require(asking, 'revoke', wish.id)
-    const { ver, row } = await this.#parts.revocation.revoke(wish.id, wish.reason, decided)
-    return { result: { ver }, row }
+  /**
+   * Of a node or one of its certificates, it asks policy what node.revoke asks. ZT-403-POLICY, ZT-404-NODE, ZT-404-CERT,
+   * ZT-413-SIZE, ZT-422-SPIFFE-ID.
+   */
+  async revoke(wish: DenyTarget & AskedGrounds, asking: Asking): Promise<Done<HubResults['revoke']>> {
+    const { revocation } = this.#parts
+    const grounds = groundsOf(wish)
+    if ('id' in wish) {
+      const { ver, row } = await revocation.revoke(wish.id, grounds, this.#requireRevoke(asking, wish.id))
+      return { result: { ver, id: wish.id }, row }
+    }
+    const certificate = await this.#certificate(wish.thumbprint)
+    const id = parseSpiffeId(certificate.id)
+    const decided = this.#requireRevoke(asking, id)
+    const { ver, row } = await revocation.revokeCertificate(certificate, grounds, decided)
+    return { result: { ver, id }, row }
   }
 
-  /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-422-SPIFFE-ID. */
-  async allow(wish: { readonly id: SpiffeId }, asking: Asking): Promise<Done<HubResults['allow']>> {
-    const decided = this.#require(asking, 'allow', wish.id)
-    const { ver, row } = await this.#parts.revocation.allow(wish.id, decided)
-    return { result: { ver }, row }
+  /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-404-CERT, ZT-422-SPIFFE-ID. */
+  async allow(wish: DenyTarget, asking: Asking): Promise<Done<HubResults['allow']>> {
+    const { revocation, denials } = this.#parts
+    if ('id' in wish) {
+      const { ver, row } = await revocation.allow(wish.id, this.#require(asking, 'allow', wish.id))
+      return { result: { ver, id: wish.id }, row }
+    }
+    const denied = denials.find({ kind: 'thumbprint', value: wish.thumbprint })
+    if (denied?.id === undefined) throw unknownCertificate()
+    const id = parseSpiffeId(denied.id)
+    const decided = this.#require(asking, 'allow', id)
+    const { ver, row } = await revocation.allowCertificate(id, wish.thumbprint, decided)
+    return { result: { ver, id }, row }
+  }
+
+  #requireRevoke(asking: Asking, id: SpiffeId): Decided {
+    const principal = principalOf(id)
+    return principal.kind === 'node'
+      ? this.#require(asking, 'node.revoke', principal.name)
+      : this.#require(asking, 'revoke', id)
+  }
+
+  // One that this hub did not issue, or that has ended: denying it would be a revocation that does nothing.
+  async #certificate(thumbprint: string): Promise<IssuedCredential> {
+    const { store, clock } = this.#parts
+    const [certificate] = await store.credentials.ofCertificate(thumbprint, clock.now())
+    if (certificate === undefined) throw unknownCertificate()
+    return certificate
   }
 
   #require({ caller, request }: Asking, action: HubAction, target?: string): Decided {
@@ -163,4 +191,12 @@ function stateOf(node: NodeRecord): NodeEntry['state'] {
   if (node.revokedAt !== undefined) return 'revoked'
   if (node.distrustedAt !== undefined) return 'distrusted'
   return node.device === undefined ? 'invited' : 'joined'
+}
+
+function groundsOf({ reason, since }: AskedGrounds): Grounds {
+  return since === undefined ? { reason } : { reason, since: since * 1000 }
+}
+
+function unknownCertificate(): ZtError {
+  return new ZtError('ZT-404-CERT', 'no certificate that is alive has this fingerprint')
 }

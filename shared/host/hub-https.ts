@@ -40,6 +40,14 @@ export async function fetchBundle(url: string, clock: Clock): Promise<JsonValue>
 }
 
 /**
+ * The bundles that follow the one of that sequence number, from a peer that has proved nothing yet: the caller proves each
+ * by the one before it. Errors: ZT-503-HUB, ZT-413-SIZE, ZT-422-SCHEMA, and what a hub of an earlier release answers.
+ */
+export async function fetchBundles(url: string, after: number, clock: Clock): Promise<JsonValue> {
+  return (await exchange({ url: `${url}/v1/bundles?from=${after}`, clock, tls: UNPROVEN })).value
+}
+
+/**
  * The time that an unproven hub shows, in milliseconds to a second's exactness, or undefined if it shows none: for
  * telling a person about clocks, and for nothing else. Errors: ZT-503-HUB, ZT-422-SCHEMA.
  */

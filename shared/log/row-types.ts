@@ -28,6 +28,12 @@ export const ROW_TYPES = [
   'deny.updated',
   'nats.jwt_issued',
   'ladder.stepped',
+  'ladder.alarm',
+  'ladder.requested',
+  'ladder.imported',
+  'root.usage',
+  'bundle.imported',
+  'ceremony.anchored',
   // commands and processes
   'cmd.accepted',
   'cmd.rejected',

@@ -6,6 +6,7 @@ import { sha256 } from '#shared/encoding/digest.ts'
 import {
   array,
   base64urlText,
+  boolean,
   integer,
   literal,
   object,
@@ -42,6 +43,8 @@ import {
 
 /** Bytes of a request, at most: one of a TPM may carry an event log. */
 export const MAX_ADMISSION_BYTES: number = 448 * 1024
+/** Bundles of one answer, at most: as many of the largest as fit. */
+export const MAX_BUNDLES_EACH = 12
 /** Bytes of an answer, at most: it carries the deny list. */
 export const MAX_ADMISSION_ANSWER_BYTES: number = 1024 * 1024
 
@@ -143,6 +146,13 @@ export interface BundleResponse {
   readonly bundle: string
 }
 
+/** The next bundles of a history; each proves itself, and nothing is believed because a hub handed it over. */
+export interface BundlesResponse {
+  readonly bundles: readonly string[]
+  /** there are later ones still */
+  readonly more: boolean
+}
+
 /** The fields that every proof of one admission covers. */
 export interface AttestTranscript {
   readonly hub: SpiffeId
@@ -215,6 +225,12 @@ export const credentialFields: {
 
 /** ZT-422-SCHEMA. */
 export const parseBundleResponse: Parser<BundleResponse> = object({ bundle: statementField })
+
+/** ZT-422-SCHEMA. */
+export const parseBundlesResponse: Parser<BundlesResponse> = object({
+  bundles: array(statementField, { max: MAX_BUNDLES_EACH }),
+  more: boolean,
+})
 
 /** ZT-422-SCHEMA. */
 export const parseChallengeRequest: Parser<ChallengeRequest> = object({

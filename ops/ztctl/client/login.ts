@@ -6,10 +6,10 @@ import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import { fetchBundle, HubHttps } from '#shared/host/hub-https.ts'
+import { pinnedBundle as provenBundle, withCatchUp } from '#shared/host/catch-up.ts'
+import { HubHttps } from '#shared/host/hub-https.ts'
 import { generateP256, generateX25519, spkiOf, type P256KeyPair } from '#shared/jose/keys.ts'
 import { generateNkey, type Nkey } from '#shared/nats/nkeys.ts'
-import { parseBundleResponse } from '#shared/protocol/admission.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
 import {
   loginFileContent,
@@ -49,8 +49,14 @@ interface NewKeys {
  * ZT-401-LOGIN (this uid is nobody to the hub), ZT-401-EVIDENCE and others that the hub answers.
  */
 export async function login(options: LoginOptions): Promise<Session> {
-  const { context, clock, uid } = options
+  const { context, clock } = options
   const trust = new SvidValidator(options.held ?? (await pinnedBundle(context, clock)))
+  // A session that is older than a rotation of the root holds a bundle that knows nothing of it.
+  return withCatchUp({ url: context.hub, clock, trust }, () => logIn(options, trust))
+}
+
+async function logIn(options: LoginOptions, trust: SvidValidator): Promise<Session> {
+  const { context, clock, uid } = options
   const hub = new HubHttps({ url: context.hub, hubId: context.hubId, trust, clock })
   const challenge = parseLoginChallenge(await hub.post('/v1/login/challenge', { uid }), '')
   const keys = newKeys()
@@ -67,12 +73,11 @@ export async function login(options: LoginOptions): Promise<Session> {
 
 /** The bundle as the pinned root vouches for it. Errors: ZT-401-BUNDLE, ZT-503-HUB. */
 export async function pinnedBundle(context: Context, clock: Clock): Promise<TrustBundle> {
-  const { bundle } = parseBundleResponse(await fetchBundle(context.hub, clock), '')
-  const opened = openBundle(bundle, { pinnedRoot: context.root }, clock.now())
-  if (opened.trustDomain !== context.td) {
+  const { bundle } = await provenBundle({ url: context.hub, clock }, context.root)
+  if (bundle.trustDomain !== context.td) {
     throw new ZtError('ZT-401-BUNDLE', 'the trust bundle is of another trust domain than the context')
   }
-  return opened
+  return bundle
 }
 
 function newKeys(): NewKeys {

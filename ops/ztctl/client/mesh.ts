@@ -22,10 +22,9 @@ import { parseHubResult, type HubOp, type HubParams, type HubResults } from '#sh
 import { openReceipt, type ReceiptOk, type RowReference } from '#shared/protocol/receipt.ts'
 import { parseResult, type CommandResults } from '#shared/protocol/results.ts'
 import { commandSubject, hubSubject } from '#shared/protocol/subjects.ts'
-import { openBundle } from '#shared/x509/bundle.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { renewSession, type OpenOptions } from './open-session.ts'
-import type { Session } from './session.ts'
+import { sessionBundle, type Session } from './session.ts'
 
 export interface MeshOptions extends OpenOptions {
   /** for each answer */
@@ -68,8 +67,8 @@ export async function connectMesh(session: Session, options: MeshOptions): Promi
 
 async function connect(session: Session, options: MeshOptions): Promise<Mesh> {
   const { identity, nats, credentials } = session
-  const { context, clock, timeoutMs } = options
-  const trust = new SvidValidator(openBundle(credentials.bundle, { pinnedRoot: context.root }, clock.now()))
+  const { clock, timeoutMs } = options
+  const trust = new SvidValidator(sessionBundle(session, clock.now()))
   const channel = await connectNats({
     servers: credentials.nats.servers.map((server) => server.replace(/^tls:\/\//, '')),
     identity,

@@ -2,9 +2,16 @@
 // is left or it has ended. After a logout, or before a login, there is none, and nothing here makes one.
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import { openBundle, type TrustBundle } from '#shared/x509/bundle.ts'
+import type { TrustBundle } from '#shared/x509/bundle.ts'
 import type { Context } from './contexts.ts'
-import { loadSession, renewalTime, saveSession, type Session, type SessionPlace } from './session.ts'
+import {
+  loadSession,
+  renewalTime,
+  saveSession,
+  sessionBundle,
+  type Session,
+  type SessionPlace,
+} from './session.ts'
 
 export interface OpenOptions {
   readonly context: Context
@@ -31,7 +38,7 @@ export async function renewSession(stale: Session, options: OpenOptions): Promis
   return withLock(lock, async () => {
     const current = requireSession(options)
     if (current.identity.thumbprint !== stale.identity.thumbprint && isFresh(current, clock)) return current
-    const held = heldBundle(current, options)
+    const held = heldBundle(current, clock)
     const fresh = await login({ context, uid: place.uid, clock, ...(held === undefined ? {} : { held }) })
     if (fresh.identity.id !== current.identity.id) {
       throw new ZtError('ZT-401-SESSION', 'the hub now knows you under another name: log in again')
@@ -54,9 +61,9 @@ function isFresh(session: Session, clock: Clock): boolean {
 }
 
 // The session's own bundle spares a request; one that no longer opens (its root has ended) falls back on the pin.
-function heldBundle(session: Session, { context, clock }: OpenOptions): TrustBundle | undefined {
+function heldBundle(session: Session, clock: Clock): TrustBundle | undefined {
   try {
-    return openBundle(session.credentials.bundle, { pinnedRoot: context.root }, clock.now())
+    return sessionBundle(session, clock.now())
   } catch (error) {
     if (error instanceof ZtError) return undefined
     throw error

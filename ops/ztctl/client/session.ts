@@ -14,6 +14,8 @@ import { nkeyFromSeed, type Nkey } from '#shared/nats/nkeys.ts'
 import { credentialFields, type Credentials } from '#shared/protocol/admission.ts'
 import { claimedEndOfEncKey } from '#shared/protocol/enc-key.ts'
 import { millisField, spiffeIdField } from '#shared/protocol/fields.ts'
+import { openBundle, type TrustBundle } from '#shared/x509/bundle.ts'
+import { bundleSigner } from '#shared/x509/bundle-history.ts'
 import type { Context } from './contexts.ts'
 import { readOwned, writeOwned } from './owned-files.ts'
 
@@ -110,6 +112,14 @@ export function renewalTime({ identity, credentials }: Session): number {
   const hubEnd = claimedEndOfEncKey(credentials.hub_key)
   const margin = Math.min(HUB_KEY_MARGIN_MS, 0.1 * (hubEnd - notBefore))
   return Math.min(notAfter - 0.4 * (notAfter - notBefore), hubEnd - margin)
+}
+
+/**
+ * The bundle of a session. It was proved from the context's pin when the session was made, over rotations too, and lies
+ * beside the private key in a file of ours alone: its signer is believed as what is in that file is. ZT-401-BUNDLE.
+ */
+export function sessionBundle({ credentials: { bundle } }: Session, now: number): TrustBundle {
+  return openBundle(bundle, { pinnedRoot: bundleSigner(bundle) }, now)
 }
 
 function fileName(context: Context): string {

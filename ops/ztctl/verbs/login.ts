@@ -9,8 +9,10 @@ import {
 } from '../client/contexts.ts'
 import { login } from '../client/login.ts'
 import { openSessionDir } from '../client/session-dir.ts'
-import { saveSession, type Session } from '../client/session.ts'
+import { saveSession, sessionBundle, type Session } from '../client/session.ts'
 import { currentUid } from '../client/user.ts'
+import { rootFingerprint, type TrustBundle } from '#shared/x509/bundle.ts'
+import { bundleSigner } from '#shared/x509/bundle-history.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 import type { Io } from '../io.ts'
@@ -22,13 +24,20 @@ const MAX_CONTEXT_BYTES = 64 * 1024
 export async function execute(call: Invocation, io: Io): Promise<number> {
   const uid = currentUid()
   const place = { folder: openSessionDir({ env: io.env, uid }), uid }
-  const context = newContext(call, uid) ?? currentContext(call, { env: io.env, uid })
-  const session = await login({ context, uid, clock: io.clock })
+  const asked = newContext(call, uid) ?? currentContext(call, { env: io.env, uid })
+  const session = await login({ context: asked, uid, clock: io.clock })
+  const context = pinnedNow(asked, sessionBundle(session, io.clock.now()), session)
   // Only a hub that has proved itself becomes a context.
   saveContext(context, { env: io.env, uid })
   saveSession(session, context, place)
   report({ session, context }, call, io)
   return 0
+}
+
+// A root that the bundle in force does not have any more is retired: from here on it vouches for nothing.
+function pinnedNow(context: Context, { roots }: TrustBundle, { credentials }: Session): Context {
+  if (roots.some((root) => rootFingerprint(root) === context.root)) return context
+  return { ...context, root: bundleSigner(credentials.bundle) }
 }
 
 function newContext(call: Invocation, uid: number): Context | undefined {

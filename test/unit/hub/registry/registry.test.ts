@@ -59,7 +59,7 @@ describe('the registry', () => {
       ...parts,
       trustDomain: parseTrustDomain('mesh.example'),
       url: 'https://127.0.0.1:1',
-      root: 'a'.repeat(64),
+      root: () => 'a'.repeat(64),
       policy: new Policy({ hubId: hub.id, clock, ver: 1, set, rolesOf: () => ['operator'] }),
       revocation,
       deny: denials.list,
