@@ -20,18 +20,20 @@ import {
   type ExchangeResponse,
 } from '#shared/protocol/exchange.ts'
 import type { HubResults } from '#shared/protocol/hub-ops.ts'
+import { identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { HubStore, NodeRecord } from '../store/store.ts'
+import { grantOf } from '../tasks/task-identities.ts'
 import { requireAllowed, type Judgement, type Policy } from './policy.ts'
 
 export interface ExchangeParts {
   readonly clock: Clock
   readonly trust: SvidValidator
   readonly denials: Denials
-  readonly store: Pick<HubStore, 'nodes' | 'identifiers' | 'messages'>
+  readonly store: Pick<HubStore, 'nodes' | 'identifiers' | 'messages' | 'tasks'>
   readonly policy: Policy
   readonly rows: RowWriter
   readonly refusals: Refusals
@@ -195,6 +197,7 @@ export class TokenExchange {
         exp: claims.exp,
       },
     })
+    await this.#grantIdentity(grant, origin.caller)
     // Whoever was revoked while the row was written gets nothing for it, and nothing is given for such a node.
     const nodeKey = await this.#requireUnchanged(grant)
     denials.list.check(origin.caller)
@@ -213,9 +216,20 @@ export class TokenExchange {
   // Only a spawn makes the process that its identifier names; the others may be asked for again.
   async #claim(cmd: Command, caller: VerifiedSvid): Promise<void> {
     if (cmd.op !== 'process.spawn') return
+    // A name of a task is one process's in the whole mesh, not on one node only.
+    if (identityAgent(cmd.sandbox.caps) !== undefined && (await this.#parts.store.tasks.find(cmd.proc)))
+      throw taskExists()
     const claim = { identifier: `${cmd.node} ${cmd.proc}`, by: caller.id, now: this.#parts.clock.now() }
     if (await this.#parts.store.identifiers.claim(claim)) return
     throw new ZtError('ZT-409-IDENTIFIER', 'a token for this process was given before')
+  }
+
+  // If we crash after this, the node may ask for SVIDs of a process that it was never told to start: it starts none.
+  async #grantIdentity({ cmd, node }: Grant, owner: VerifiedSvid): Promise<void> {
+    if (cmd.op !== 'process.spawn') return
+    const grant = grantOf({ cmd, owner, node, minted: this.#parts.clock.now() })
+    if (grant === undefined || (await this.#parts.store.tasks.add(grant))) return
+    throw taskExists()
   }
 
   #claims(grant: Grant, detail: AuthorizationDetail, caller: VerifiedSvid): CapabilityClaims {
@@ -246,6 +260,10 @@ export class TokenExchange {
       apr: [],
     }
   }
+}
+
+function taskExists(): ZtError {
+  return new ZtError('ZT-409-IDENTIFIER', 'a task with this process id has an identity already')
 }
 
 function requireLiveKey(statement: string, context: Parameters<typeof openEncKey>[1]): void {

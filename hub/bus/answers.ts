@@ -14,6 +14,7 @@ import type { HubEncKeys } from '../identity/enc-keys.ts'
 import type { Asking, Registry } from '../registry/registry.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { NodeStore, NodeVoice } from '../store/store.ts'
+import type { TaskIdentities } from '../tasks/task-identities.ts'
 import type { Received } from './gate.ts'
 import type { Operations } from './operations.ts'
 
@@ -27,6 +28,7 @@ export interface AnswerParts {
   readonly anchors: Anchors
   readonly registry: Registry
   readonly log: LogReader
+  readonly tasks: TaskIdentities
 }
 
 function requestOf({ envelope, sha256 }: Received): RowRequest {
@@ -68,7 +70,7 @@ async function readLog(log: LogReader, wish: LogRequest, { caller }: Received): 
 }
 
 export function hubOperations(parts: AnswerParts): Operations {
-  const { registry, exchange, anchors, denials, encKeys } = parts
+  const { registry, exchange, anchors, denials, encKeys, tasks } = parts
   return {
     hello: async ({ enc_key }, received) => {
       await keepEncKey(parts, enc_key, received)
@@ -95,5 +97,8 @@ export function hubOperations(parts: AnswerParts): Operations {
       await requireVoice(parts, received)
       return anchors.anchor(params, { caller: received.caller, request: requestOf(received) })
     },
+    'task.svid': (params, received) => tasks.svid(params, askingOf(received)),
+    'task.jwt': (params, received) => tasks.jwt(params, askingOf(received)),
+    'task.ended': ({ proc }, received) => tasks.ended(proc, askingOf(received)),
   }
 }

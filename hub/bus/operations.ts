@@ -37,6 +37,9 @@ const MAY_ASK: Readonly<Record<HubOp, Kinds>> = {
   'can-i': CALLERS,
   log: CALLERS,
   deny: ALL,
+  'task.svid': NODES,
+  'task.jwt': NODES,
+  'task.ended': NODES,
 }
 
 async function perform<Op extends HubOp>(

@@ -12,7 +12,7 @@ import {
   union,
   type Parser,
 } from '#shared/encoding/shape.ts'
-import type { NodeName } from '#shared/identity/names.ts'
+import type { NodeName, ProcId } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseAnchorRequest, parseAnchorResponse, type AnchorRequest, type AnchorResponse } from './anchor.ts'
 import { parseCommand, type Command } from './command.ts'
@@ -24,15 +24,28 @@ import {
 } from './exchange.ts'
 import {
   base64Field,
+  bytes32Field,
   compactField,
   lineField,
   millisField,
   nodeNameField,
   noteField,
+  secondsField,
   spiffeIdField,
   statementField,
   uuidField,
 } from './fields.ts'
+import {
+  parseTaskEndedParams,
+  parseTaskJwtParams,
+  parseTaskJwtResult,
+  parseTaskSvidParams,
+  parseTaskSvidResult,
+  type TaskJwtParams,
+  type TaskJwtResult,
+  type TaskSvidParams,
+  type TaskSvidResult,
+} from './task-ops.ts'
 
 export const HUB_OPS = [
   'hello',
@@ -47,6 +60,9 @@ export const HUB_OPS = [
   'log',
   'deny',
   'anchor',
+  'task.svid',
+  'task.jwt',
+  'task.ended',
 ] as const
 
 export type HubOp = (typeof HUB_OPS)[number]
@@ -79,6 +95,15 @@ export type LogResult =
   | { readonly kind: 'checkpoint'; readonly note: string }
   | { readonly kind: 'tile' | 'entries'; readonly data: string }
 
+/** An identity with all its certificates, or one certificate by the base64url SHA-256 of its DER. */
+export type DenyTarget = { readonly id: SpiffeId } | { readonly thumbprint: string }
+
+export interface Grounds {
+  readonly reason: string
+  /** seconds since 1970: data from then on is suspect; from the revocation on unless given */
+  readonly since?: number
+}
+
 export interface HubParams {
   readonly hello: { readonly enc_key: string }
   readonly 'enc-key': { readonly enc_key: string }
@@ -86,14 +111,17 @@ export interface HubParams {
   readonly 'node.list': Empty
   /** `replace`: the name may be taken over from the machine that has it */
   readonly 'node.join-token': { readonly node: NodeName; readonly replace?: boolean }
-  readonly 'node.revoke': { readonly node: NodeName; readonly reason: string }
-  readonly revoke: { readonly id: SpiffeId; readonly reason: string }
+  readonly 'node.revoke': { readonly node: NodeName } & Grounds
+  readonly revoke: DenyTarget & Grounds
   /** lifts a revocation; a node then needs a new join token */
-  readonly allow: { readonly id: SpiffeId }
+  readonly allow: DenyTarget
   readonly 'can-i': { readonly cmd: Command }
   readonly log: LogRequest
   readonly deny: Empty
   readonly anchor: AnchorRequest
+  readonly 'task.svid': TaskSvidParams
+  readonly 'task.jwt': TaskJwtParams
+  readonly 'task.ended': { readonly proc: ProcId }
 }
 
 export interface HubResults {
@@ -105,8 +133,9 @@ export interface HubResults {
   readonly 'node.join-token': { readonly join: string; readonly expires: number }
   /** version of the deny list that holds the revocation */
   readonly 'node.revoke': { readonly ver: number }
-  readonly revoke: { readonly ver: number }
-  readonly allow: { readonly ver: number }
+  /** `id`: whom it is about, also where a certificate was named */
+  readonly revoke: { readonly ver: number; readonly id: SpiffeId }
+  readonly allow: { readonly ver: number; readonly id: SpiffeId }
   readonly 'can-i': {
     readonly allowed: boolean
     readonly reasons: readonly string[]
@@ -115,11 +144,23 @@ export interface HubResults {
   readonly log: LogResult
   readonly deny: { readonly deny: string }
   readonly anchor: AnchorResponse
+  readonly 'task.svid': TaskSvidResult
+  readonly 'task.jwt': TaskJwtResult
+  readonly 'task.ended': Empty
 }
 
 const empty: Parser<Empty> = object({})
 const encKeyParams = object({ enc_key: compactField })
 const version = object({ ver: integer({ min: 0 }) })
+const revoked = object({ ver: integer({ min: 0 }), id: spiffeIdField })
+const grounds = { reason: lineField, since: optional(secondsField) }
+
+function byTarget<A, B>(byId: Parser<A>, byThumbprint: Parser<B>): Parser<A | B> {
+  return (value, path) => {
+    const named = typeof value === 'object' && value !== null && Object.hasOwn(value, 'thumbprint')
+    return named ? byThumbprint(value, path) : byId(value, path)
+  }
+}
 
 const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
   hello: encKeyParams,
@@ -127,9 +168,12 @@ const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
   token: parseExchangeRequest,
   'node.list': empty,
   'node.join-token': object({ node: nodeNameField, replace: optional(boolean) }),
-  'node.revoke': object({ node: nodeNameField, reason: lineField }),
-  revoke: object({ id: spiffeIdField, reason: lineField }),
-  allow: object({ id: spiffeIdField }),
+  'node.revoke': object({ node: nodeNameField, ...grounds }),
+  revoke: byTarget(
+    object({ id: spiffeIdField, ...grounds }),
+    object({ thumbprint: bytes32Field, ...grounds }),
+  ),
+  allow: byTarget(object({ id: spiffeIdField }), object({ thumbprint: bytes32Field })),
   'can-i': object({ cmd: parseCommand }),
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint') }),
@@ -145,6 +189,9 @@ const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
   }),
   deny: empty,
   anchor: parseAnchorRequest,
+  'task.svid': parseTaskSvidParams,
+  'task.jwt': parseTaskJwtParams,
+  'task.ended': parseTaskEndedParams,
 }
 
 const moment = nullable(millisField)
@@ -169,8 +216,8 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
     expires: millisField,
   }),
   'node.revoke': version,
-  revoke: version,
-  allow: version,
+  revoke: revoked,
+  allow: revoked,
   'can-i': object({ allowed: boolean, reasons: array(lineField, { max: 32 }), decision: uuidField }),
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint'), note: noteField }),
@@ -179,6 +226,9 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
   }),
   deny: object({ deny: statementField }),
   anchor: parseAnchorResponse,
+  'task.svid': parseTaskSvidResult,
+  'task.jwt': parseTaskJwtResult,
+  'task.ended': empty,
 }
 
 /** The parameters of that operation, or ZT-422-SCHEMA. */

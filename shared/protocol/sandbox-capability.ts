@@ -13,9 +13,10 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
 const HOST_PORT = '(?:[A-Za-z0-9.-]{1,253}|\\[[0-9a-fA-F:.]{2,45}\\]):(?:[1-9][0-9]{0,4}|\\*)'
 // No segment of a path may be "." or "..": it would name something else than it says.
 const PATH = '(?:/(?!\\.{1,2}(?:/|$))[^/\\x00-\\x1f\\x7f]+)+'
+const AGENT = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
 const FORM = new RegExp(
   '^(?:workspace_rw|read_anywhere|network|subprocess|full_disk_write|screen|automation|devices|pty|no_sandbox|' +
-    `write:${PATH}|network:${HOST_PORT}|tcc:[a-z][a-z0-9_]{0,63}|secret:[a-z0-9][a-z0-9._-]{0,63})$`,
+    `identity:${AGENT}|write:${PATH}|network:${HOST_PORT}|tcc:[a-z][a-z0-9_]{0,63}|secret:[a-z0-9][a-z0-9._-]{0,63})$`,
 )
 
 const capabilities = array(string({ min: 1, max: 1024, pattern: FORM }), { max: 64 })
@@ -27,5 +28,14 @@ export const capabilitiesField: Parser<readonly string[]> = (value, path) => {
     const before = list[index - 1]
     if (before !== undefined && before >= name) refuseField(path, 'must be sorted and without repeats')
   })
+  if (list.filter(isIdentity).length > 1) refuseField(path, 'must name one identity at most')
   return list
+}
+
+const IDENTITY = 'identity:'
+const isIdentity = (name: string): boolean => name.startsWith(IDENTITY)
+
+/** The agent in whose name a process with these capabilities gets its SVIDs; undefined for one that gets none. */
+export function identityAgent(caps: readonly string[]): string | undefined {
+  return caps.find(isIdentity)?.slice(IDENTITY.length)
 }
