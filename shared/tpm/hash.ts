@@ -32,6 +32,11 @@ export function hashId(hash: TpmHash): number {
   return HASHES[hash].id
 }
 
+/** The hash of a TPM_ALG_ID, if it is one of these. */
+export function hashOfId(id: number): TpmHash | undefined {
+  return BY_ID.get(id)
+}
+
 export function digestBytes(hash: TpmHash): number {
   return HASHES[hash].bytes
 }
@@ -45,7 +50,7 @@ export function digest(hash: TpmHash, ...parts: readonly Uint8Array[]): Uint8Arr
 /** Reads a TPMI_ALG_HASH; throws ZT-422-TPM if it is none of these. */
 export function readHash(reader: TpmReader, field: string): TpmHash {
   const id = reader.u16()
-  const hash = BY_ID.get(id)
+  const hash = hashOfId(id)
   if (hash === undefined) throw malformedTpm(field, `names the unknown hash 0x${id.toString(16)}`)
   return hash
 }
