@@ -7,6 +7,7 @@ import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { DenyList, MAX_DENY_BYTES, signDenyList, type DenyEntry } from '#shared/protocol/deny-list.ts'
 import type { WrittenRow } from '../audit/rows.ts'
 import type { Denials as StoredDenials, DenyStore } from '../store/store.ts'
+import { largest, openEntry, tidied, withDenied, withLifted } from './entries.ts'
 
 interface Parts {
   readonly store: DenyStore
@@ -20,6 +21,12 @@ interface SignedList {
   readonly ver: number
   readonly text: string
 }
+
+/** Who is to be denied, or allowed again. */
+export type Target = Pick<DenyEntry, 'kind' | 'value'>
+
+/** `since` in seconds; see DenyEntry. */
+export type Denial = Omit<DenyEntry, 'from' | 'until'>
 
 interface Change {
   readonly edit: (entries: readonly DenyEntry[]) => readonly DenyEntry[]
@@ -66,30 +73,38 @@ export class Denials {
     return this.#stored.entries
   }
 
-  /** When the identity was put on the list, UTC milliseconds; undefined if it is not on it. */
+  /** Since when the identity is denied, UTC milliseconds; undefined if it is not. */
   since(id: SpiffeId): number | undefined {
-    const entry = this.entries.find((known) => known.kind === 'id' && known.value === id)
+    const entry = this.find({ kind: 'id', value: id })
     return entry === undefined ? undefined : entry.from * 1000
   }
 
-  /**
-   * Denies the identity: its row with `write`, then in the store, then in force here; no other change comes in between.
-   * An identity that is denied already stays as it is. Throws ZT-413-SIZE, before the row, when the list could not be
-   * signed with one entry more; ZT-503-STORE, and what `write` throws.
-   */
-  deny(id: SpiffeId, reason: string, write: Change['write']): Promise<DenyChange> {
-    const from = Math.floor(this.#parts.clock.now() / 1000)
-    const entry: DenyEntry = { kind: 'id', value: id, from, reason }
-    const edit: Change['edit'] = (entries) =>
-      entries.some((known) => known.value === id) ? entries : [...entries, entry]
-    return this.#inTurn({ edit, write })
+  /** What denies the target now. */
+  find(target: Target): DenyEntry | undefined {
+    return openEntry(this.entries, target)
   }
 
-  /** Takes the identity off the list; `write` as with deny(). */
-  lift(id: SpiffeId, write: Change['write']): Promise<DenyChange> {
-    const edit: Change['edit'] = (entries) =>
-      entries.some((known) => known.value === id) ? entries.filter((known) => known.value !== id) : entries
-    return this.#inTurn({ edit, write })
+  /**
+   * Denies an identity or a certificate: its row with `write`, then in the store, then in force here; no other change
+   * comes in between. Who is denied already stays so; what can change is that more of its data is suspect. Throws
+   * ZT-413-SIZE, before the row, when the list could not be signed with it; ZT-503-STORE, and what `write` throws.
+   */
+  deny(denial: Denial, write: Change['write']): Promise<DenyChange> {
+    const entry: DenyEntry = { ...denial, from: this.#nowS() }
+    return this.#inTurn({ edit: (entries) => withDenied(entries, entry), write })
+  }
+
+  /** Closes what denies the target: its data from before stays suspect. `write` as with deny(). */
+  lift(target: Target, write: Change['write']): Promise<DenyChange> {
+    const now = this.#nowS()
+    return this.#inTurn({ edit: (entries) => withLifted(entries, target, now), write })
+  }
+
+  /** Forgets what can have no effect any more; `write` is called only if there is something. Errors as with deny(). */
+  async tidy(write: Change['write']): Promise<DenyChange | undefined> {
+    const now = this.#nowS()
+    if (tidied(this.entries, now) === this.entries) return undefined
+    return this.#inTurn({ edit: (entries) => tidied(entries, now), write })
   }
 
   /** The list in force as a statement of the hub's SVID of this moment. */
@@ -119,7 +134,7 @@ export class Denials {
       const held = await this.#parts.store.read()
       const entries = edit(held.entries)
       const next = entries === held.entries ? held : { ver: held.ver + 1, entries }
-      // A list that cannot be signed would end every renewal. One that gets shorter is never refused.
+      // A list that cannot be signed would end every renewal. One that denies nobody more is never refused.
       if (entries.length > held.entries.length) this.#requireRoom(next)
       row ??= await write()
       if (next !== held && !(await this.#parts.store.replace(held.ver, entries))) continue
@@ -130,8 +145,8 @@ export class Denials {
     throw new ZtError('ZT-503-STORE', 'the deny list could not be changed: too many writers')
   }
 
-  #requireRoom(next: StoredDenials): void {
-    if (this.#sign(next).length <= MAX_SIGNED_BYTES) return
+  #requireRoom({ ver, entries }: StoredDenials): void {
+    if (this.#sign({ ver, entries: largest(entries, this.#nowS()) }).length <= MAX_SIGNED_BYTES) return
     throw new ZtError('ZT-413-SIZE', 'the deny list is full')
   }
 
@@ -139,9 +154,12 @@ export class Denials {
     // Another change may have been read and put in force while this one was being stored.
     if (stored.ver < this.#stored.ver) return
     this.#stored = stored
-    const now = Math.floor(this.#parts.clock.now() / 1000)
     const { ver, entries } = stored
-    this.list.replace({ v: 1, iss: this.#parts.identity().id, ver, iat: now, entries })
+    this.list.replace({ v: 1, iss: this.#parts.identity().id, ver, iat: this.#nowS(), entries })
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#parts.clock.now() / 1000)
   }
 }
 

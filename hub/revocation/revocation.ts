@@ -1,15 +1,18 @@
 // Revoking, felt everywhere: the row, the deny list in the store and in force, the push to every node, the registry,
 // and the closing of what is connected to NATS. Each step stands without the next: if all after the first two failed,
-// renewal is refused and the SVID ends within its five minutes.
+// renewal is refused and the SVID ends within its five minutes. An identity is denied with all its certificates; or one
+// certificate is, and its identity goes on with the next one.
 import { ZtError } from '#shared/errors/error.ts'
+import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import { principalOf, trustDomainOf, type Principal, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { RowDraft, RowPolicy, RowRequest } from '#shared/log/row.ts'
+import { isOpen } from '#shared/protocol/deny-list.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { actorOf, type RowWriter } from '../audit/rows.ts'
-import type { HubStore } from '../store/store.ts'
-import type { Denials, DenyChange } from './denials.ts'
+import type { HubStore, IssuedCredential } from '../store/store.ts'
+import type { Denial, Denials, DenyChange } from './denials.ts'
 
 export interface RevocationParts {
   readonly hubId: SpiffeId
@@ -32,6 +35,15 @@ export interface Decided {
   readonly policy: RowPolicy
 }
 
+/** Why, and since when (UTC, milliseconds) data is suspect: from the revocation on unless given. */
+export interface Grounds {
+  readonly reason: string
+  readonly since?: number
+}
+
+// An operator's clock may be ahead of ours by as much as any message's.
+const MAX_SKEW_MS = 30_000
+
 export class Revocation {
   readonly #parts: RevocationParts
 
@@ -39,17 +51,31 @@ export class Revocation {
     this.#parts = parts
   }
 
-  /** Throws ZT-404-NODE for a node that never joined, ZT-422-SPIFFE-ID for a hub or another trust domain. */
-  async revoke(id: SpiffeId, reason: string, decided: Decided): Promise<DenyChange> {
-    const { rows, denials, push, clock, store } = this.#parts
+  /** Throws ZT-404-NODE for a node that never joined, ZT-422-SPIFFE-ID for a hub or another trust domain, ZT-422-SCHEMA. */
+  async revoke(id: SpiffeId, grounds: Grounds, decided: Decided): Promise<DenyChange> {
+    const { push, clock, store } = this.#parts
     const principal = await this.#revocable(id)
-    const draft: RowDraft = { ...draftOf(decided), type: 'identity.revoked', obj: { id, reason } }
-    const change = await denials.deny(id, reason, () => rows.append(draft))
+    const change = await this.#deny({ kind: 'id', value: id }, { id }, { grounds, decided })
     push()
     if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
     // What the identity has prepared would outlive it. A crash in between is made good by resume().
     await store.voidJoinTokens(id)
     await this.#disconnect([id])
+    return change
+  }
+
+  /** Denies one certificate; its identity may get another one, and go on. Throws ZT-422-SPIFFE-ID, ZT-422-SCHEMA. */
+  async revokeCertificate(
+    { id, thumbprint, expires }: IssuedCredential,
+    grounds: Grounds,
+    decided: Decided,
+  ): Promise<DenyChange> {
+    const exp = Math.ceil(expires / 1000)
+    const denied = { kind: 'thumbprint', value: thumbprint, id, exp } as const
+    const obj = { id, x5t: thumbprint, not_after: expires }
+    const change = await this.#deny(denied, obj, { grounds, decided })
+    this.#parts.push()
+    await this.#disconnect([thumbprint])
     return change
   }
 
@@ -61,7 +87,7 @@ export class Revocation {
     const { rows, denials, push, store } = this.#parts
     const principal = await this.#revocable(id)
     this.#requireOver(id)
-    const change = await denials.lift(id, async () => {
+    const change = await denials.lift({ kind: 'id', value: id }, async () => {
       // Somebody may have revoked who asks, while this waited for its turn; until it is done nobody can.
       denials.list.check(decided.by)
       const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
@@ -73,23 +99,72 @@ export class Revocation {
     return change
   }
 
+  /** Lifts the revocation of a certificate, for which that certificate need not have ended: it alone is meant. */
+  async allowCertificate(id: SpiffeId, thumbprint: string, decided: Decided): Promise<DenyChange> {
+    const { rows, denials, push } = this.#parts
+    const obj = { id, x5t: thumbprint }
+    const change = await denials.lift({ kind: 'thumbprint', value: thumbprint }, () => {
+      denials.list.check(decided.by)
+      return rows.append({ ...draftOf(decided), type: 'identity.restored', obj })
+    })
+    push()
+    return change
+  }
+
   /** Closes again what should be closed: after a start, for revocations that a crash cut short. */
   async resume(): Promise<void> {
     const { denials, store } = this.#parts
-    const ids = denials.entries.filter((entry) => entry.kind === 'id').map((entry) => entry.value)
-    for (const id of ids) await store.voidJoinTokens(id)
-    await this.#disconnect(ids)
+    const open = denials.entries.filter(isOpen)
+    for (const { kind, value } of open) if (kind === 'id') await store.voidJoinTokens(value)
+    await this.#disconnect(open.map(({ value }) => value))
+  }
+
+  /** Forgets entries that can have no effect any more. */
+  async tidy(): Promise<void> {
+    const { denials, rows, push } = this.#parts
+    const before = denials.entries.length
+    const change = await denials.tidy(() =>
+      rows.append({ type: 'deny.updated', out: 'info', obj: { ver: denials.version + 1, entries: before } }),
+    )
+    if (change !== undefined) push()
+  }
+
+  #deny(
+    denied: Omit<Denial, 'reason' | 'since'>,
+    obj: JsonObject,
+    { grounds, decided }: { readonly grounds: Grounds; readonly decided: Decided },
+  ): Promise<DenyChange> {
+    const { rows, denials, clock } = this.#parts
+    const { reason, since } = grounds
+    const now = clock.now()
+    if (since !== undefined && since > now + MAX_SKEW_MS)
+      throw new ZtError('ZT-422-SCHEMA', 'field "since" is a time to come', { details: { field: 'since' } })
+    const sinceS = Math.floor(Math.min(since ?? now, now) / 1000)
+    // The row says the moment always, so that a reader of the log alone knows what is suspect.
+    const row: RowDraft = {
+      ...draftOf(decided),
+      type: 'identity.revoked',
+      obj: { ...obj, reason, since: sinceS * 1000 },
+    }
+    return denials.deny({ ...denied, reason, ...(since !== undefined && { since: sinceS }) }, () =>
+      rows.append(row),
+    )
   }
 
   // What keeps a connection from being closed must not keep the revocation from being in force: it is said in the log.
-  async #disconnect(ids: readonly string[]): Promise<void> {
+  async #disconnect(denied: readonly string[]): Promise<void> {
     const { store, clock, revokeUsers, log } = this.#parts
     try {
       const now = clock.now()
-      const live = await Promise.all(ids.map((id) => store.credentials.live(id, now)))
+      const live = await Promise.all(
+        denied.map(async (value) => [
+          ...(await store.credentials.live(value, now)),
+          ...(await store.credentials.ofCertificate(value, now)),
+        ]),
+      )
       await revokeUsers(live.flat().map((credential) => credential.natsKey))
     } catch (error) {
-      log.error('the nats connections of revoked identities could not be closed', { ids, error })
+      log.error('the nats connections of revoked identities could not be closed', { denied, error })
     }
   }
 

@@ -3,6 +3,8 @@
 // a caller that did not hear "done" must act as if it was not. Times are milliseconds since 1970.
 
 import type { DenyEntry } from '#shared/protocol/deny-list.ts'
+import type { NodeAttestation } from '#shared/protocol/node-inspection.ts'
+import type { PcrBank, PcrValues } from '#shared/protocol/pcr-policy.ts'
 
 export interface JoinToken {
   /** SHA-256 of the token's bytes; the token itself is never stored */
@@ -10,6 +12,8 @@ export interface JoinToken {
   readonly node: string
   /** may take the name over from a device that is registered already */
   readonly replace: boolean
+  /** good only for a machine that proves itself with a TPM as well */
+  readonly requiresTpm?: boolean
   /** SPIFFE ID of who had it made */
   readonly createdBy: string
   readonly expires: number
@@ -27,10 +31,22 @@ export interface Redemption {
   readonly device: Uint8Array
   /** the log that it keeps: part of the registration */
   readonly log: LogName
+  /** the TPM that the machine proved: `device` is then its attestation key */
+  readonly tpm?: TpmIdentity
   readonly now: number
 }
 
-export type RedemptionRefusal = 'unknown' | 'expired' | 'spent' | 'taken' | 'revoked' | 'distrusted' | 'log'
+/** `needs-tpm`: the token, or the name, is for a TPM only. `tpm-taken`: the TPM stands for another name. */
+export type RedemptionRefusal =
+  | 'unknown'
+  | 'expired'
+  | 'spent'
+  | 'taken'
+  | 'revoked'
+  | 'distrusted'
+  | 'log'
+  | 'needs-tpm'
+  | 'tpm-taken'
 
 /** `repeated` is the same device asking again within the token's life, because an answer was lost. */
 export type RedemptionOutcome =
@@ -59,6 +75,40 @@ export interface AnchoredHead {
   readonly at: number
 }
 
+/** Which TPM a name stands for. It changes only when an operator has the name replaced, or revoked and allowed. */
+export interface TpmIdentity {
+  /** SHA-256 of the public EK, lower-case hex */
+  readonly ek: string
+  /** TPM2B_PUBLIC of the attestation key */
+  readonly ak: Uint8Array
+  /** manufacturer, model and version that the EK certificate names, for people */
+  readonly maker: string
+}
+
+/** TPMS_CLOCK_INFO of a quote, and its firmwareVersion as 16 hex digits. */
+export interface TpmClock {
+  readonly resets: number
+  readonly restarts: number
+  /** milliseconds that the TPM was powered */
+  readonly clock: number
+  readonly safe: boolean
+  readonly firmware: string
+}
+
+export interface TpmQuote {
+  readonly at: number
+  readonly bank: PcrBank
+  readonly pcrs: PcrValues
+  readonly clock: TpmClock
+}
+
+export interface TpmRecord extends TpmIdentity {
+  /** the newest that held, whether or not policy accepted its values */
+  readonly quote: TpmQuote | undefined
+  /** since when policy refuses what the machine has measured, and the row that says so */
+  readonly drifted: { readonly at: number; readonly row: number } | undefined
+}
+
 export interface NodeRecord {
   readonly name: string
   /** DER public key of the device key; undefined after an operator allowed a revoked name to join again */
@@ -77,6 +127,7 @@ export interface NodeRecord {
   readonly revokedAt: number | undefined
   /** set when two heads of its log contradicted each other, until an operator lets the name join again */
   readonly distrustedAt: number | undefined
+  readonly tpm: TpmRecord | undefined
 }
 
 export interface Attestation {
@@ -84,7 +135,15 @@ export interface Attestation {
   readonly lvl: number
   readonly boot: string
   readonly log: LogName
+  /** of a node with a TPM */
+  readonly quote?: QuoteStep
   readonly now: number
+}
+
+/** A quote that holds, and the clock that was known when it was judged: of two judged at once, one is refused. */
+export interface QuoteStep {
+  readonly quote: TpmQuote
+  readonly before: TpmClock | undefined
 }
 
 /** Who says something in the name of a node. */
@@ -109,9 +168,15 @@ export interface NodeStore {
   list(): Promise<readonly NodeRecord[]>
   /**
    * Records that the node proved itself; fence grows by one if the boot is a new one. The node must be registered
-   * (ZT-404-NODE), and its log must be the registered one (ZT-490-FORK).
+   * (ZT-404-NODE), and its log must be the registered one (ZT-490-FORK). A quote is kept and lifts drift; ZT-401-NONCE
+   * if another one came between.
    */
   attest(attestation: Attestation): Promise<NodeRecord>
+  /** Keeps a quote that holds and that policy refuses; drift begins unless it had. ZT-401-NONCE as above. */
+  recordDrift(name: string, step: QuoteStep, row: number): Promise<void>
+  /** How the node last proved itself, and what it was issued for it. */
+  recordAttestation(name: string, attestation: NodeAttestation): Promise<void>
+  attestation(name: string): Promise<NodeAttestation | undefined>
   /** True if that credential was issued to the machine that holds the name now, not to one before it. */
   speaks(voice: NodeVoice): Promise<boolean>
   /** Keeps the statement if `voice` speaks for the node and the node is not revoked; false when it does not. */
@@ -122,7 +187,10 @@ export interface NodeStore {
   /** Keeps both notes as evidence and latches distrust of the node. */
   recordEquivocation(evidence: Equivocation): Promise<void>
   revoke(name: string, now: number): Promise<void>
-  /** Lifts revocation and distrust; the device key is forgotten, so the name joins again with a token. */
+  /**
+   * Lifts revocation and distrust; the machine is forgotten, its TPM too, so the name joins again with a token. `lvl`
+   * stays: a name that a TPM stood for takes another TPM and nothing less.
+   */
   allow(name: string): Promise<void>
 }
 
@@ -152,6 +220,36 @@ export interface CredentialStore {
   add(credential: IssuedCredential): Promise<void>
   /** Those of `id` that have not expired at `now`. */
   live(id: string, now: number): Promise<readonly IssuedCredential[]>
+  /** Those that came with the certificate of this thumbprint and have not expired at `now`: one, or none. */
+  ofCertificate(thumbprint: string, now: number): Promise<readonly IssuedCredential[]>
+}
+
+/** An SVID that was given out, or that the hub made for itself. */
+export interface SvidRecord {
+  readonly thumbprint: string
+  /** SPIFFE ID */
+  readonly id: string
+  /** base64url SHA-256 of the key of its intermediate */
+  readonly issuer: string
+  /** hex SHA-256 of the root that it chains to */
+  readonly root: string
+  readonly expires: number
+}
+
+export interface RootCount {
+  /** empty: of a release that did not record it */
+  readonly root: string
+  readonly live: number
+}
+
+export interface SvidLedger {
+  record(svid: SvidRecord): Promise<void>
+  /** Forgets the others of `id`, which nobody shows any more. */
+  endOthers(id: string, thumbprint: string): Promise<void>
+  /** How many have not expired at `now`, for each root that has any. */
+  count(now: number): Promise<readonly RootCount[]>
+  /** NATS user keys of the live credentials whose SVID is below that intermediate. */
+  natsKeysBelow(issuer: string, now: number): Promise<readonly string[]>
 }
 
 export interface SeenMessage {
@@ -252,15 +350,34 @@ export interface PolicyVersionStore {
   activate(digest: string): Promise<{ readonly ver: number; readonly changed: boolean }>
 }
 
+export interface StoredPcrPolicy {
+  readonly version: number
+  readonly digest: string
+  /** the signed note */
+  readonly note: string
+  readonly appliedAt: number
+  /** SPIFFE ID of who applied it: an operator, or the hub itself */
+  readonly appliedBy: string
+}
+
+export interface PcrPolicyStore {
+  /** that of the highest version */
+  current(): Promise<StoredPcrPolicy | undefined>
+  /** Keeps the policy if its version is higher than every one before; false when it is not. */
+  apply(policy: StoredPcrPolicy): Promise<boolean>
+}
+
 export interface HubStore {
   readonly joinTokens: JoinTokenStore
   readonly nodes: NodeStore
   readonly denials: DenyStore
   readonly credentials: CredentialStore
+  readonly svids: SvidLedger
   readonly messages: MessageStore
   readonly identifiers: IdentifierStore
   readonly encKeys: EncKeyStore
   readonly policyVersions: PolicyVersionStore
+  readonly pcrPolicies: PcrPolicyStore
   readonly federation: FederationStore
   readonly jwtKeys: JwtKeyStore
   readonly tasks: TaskStore

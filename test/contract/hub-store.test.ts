@@ -345,6 +345,14 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.deepEqual(await store.credentials.live(credential.id, NOW + 10), [])
       })
 
+      it('finds a live credential by its certificate', async () => {
+        await store.credentials.add(credential)
+        await store.credentials.add({ ...credential, natsKey: 'UB', thumbprint: 'u' })
+        assert.deepEqual(await store.credentials.ofCertificate('t', NOW), [credential])
+        assert.deepEqual(await store.credentials.ofCertificate('t', NOW + 10), [])
+        assert.deepEqual(await store.credentials.ofCertificate('v', NOW), [])
+      })
+
       it('refuses a NATS key that belongs to another identity', async () => {
         await store.credentials.add(credential)
         await assert.rejects(store.credentials.add({ ...credential, id: 'spiffe://td/node/n2' }), {

@@ -13,7 +13,7 @@ import type {
   SealedEncKey,
   SeenMessage,
 } from '../store.ts'
-import type { Database } from './database.ts'
+import type { Database, Row } from './database.ts'
 
 /** How long an identifier stays taken, milliseconds: far longer than a token for it can live. */
 export const IDENTIFIER_MEMORY_MS: number = 24 * 60 * 60_000
@@ -72,14 +72,26 @@ export class SqliteCredentials implements CredentialStore {
 
   live(id: string, now: number): Promise<readonly IssuedCredential[]> {
     return this.#db.read(() =>
-      this.#db.all('SELECT * FROM credentials WHERE id = ? AND expires > ?', id, now).map((row) => ({
-        id,
-        natsKey: String(row['nats_key']),
-        thumbprint: String(row['thumbprint']),
-        expires: Number(row['expires']),
-        ...(row['device'] !== null && { device: row['device'] as Uint8Array }),
-      })),
+      this.#db.all('SELECT * FROM credentials WHERE id = ? AND expires > ?', id, now).map(credentialOf),
     )
+  }
+
+  ofCertificate(thumbprint: string, now: number): Promise<readonly IssuedCredential[]> {
+    return this.#db.read(() =>
+      this.#db
+        .all('SELECT * FROM credentials WHERE thumbprint = ? AND expires > ?', thumbprint, now)
+        .map(credentialOf),
+    )
+  }
+}
+
+function credentialOf(row: Row): IssuedCredential {
+  return {
+    id: String(row['id']),
+    natsKey: String(row['nats_key']),
+    thumbprint: String(row['thumbprint']),
+    expires: Number(row['expires']),
+    ...(row['device'] !== null && { device: row['device'] as Uint8Array }),
   }
 }
 

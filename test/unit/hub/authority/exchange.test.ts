@@ -132,12 +132,13 @@ describe('the exchange', () => {
   })
 
   it('gives nothing to who is revoked while the row is being written', async () => {
-    rows.during = async () => void (await denials.deny(alice.id, 'left', noRow))
+    rows.during = async () =>
+      void (await denials.deny({ kind: 'id', value: alice.id, reason: 'left' }, noRow))
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
   })
 
   it('gives nothing to who is revoked, whatever the caller shows', async () => {
-    await denials.deny(alice.id, 'left', noRow)
+    await denials.deny({ kind: 'id', value: alice.id, reason: 'left' }, noRow)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
     assert.deepEqual([rows.rows[0]?.type, rows.rows[0]?.code], ['token.refused', 'ZT-403-REVOKED'])
   })
@@ -150,9 +151,9 @@ describe('the exchange', () => {
   })
 
   it('gives nothing for a node that is revoked, in the registry or on the deny list alone', async () => {
-    await denials.deny(node.id, 'lost', noRow)
+    await denials.deny({ kind: 'id', value: node.id, reason: 'lost' }, noRow)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
-    await denials.lift(node.id, noRow)
+    await denials.lift({ kind: 'id', value: node.id }, noRow)
     await store.nodes.revoke('n1', TEST_NOW)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
   })
@@ -199,9 +200,9 @@ describe('the exchange', () => {
 
   it('does not burn a process id for what was refused', async () => {
     const cmd = spawnCommand(node.id)
-    await denials.deny(node.id, 'x', noRow)
+    await denials.deny({ kind: 'id', value: node.id, reason: 'x' }, noRow)
     await assert.rejects(ask({ cmd }), { code: 'ZT-403-REVOKED' })
-    await denials.lift(node.id, noRow)
+    await denials.lift({ kind: 'id', value: node.id }, noRow)
     await ask({ cmd })
   })
 
@@ -213,7 +214,10 @@ describe('the exchange', () => {
 
   const meanwhile: Record<string, { act: () => Promise<unknown>; code: string }> = {
     revoked: { act: () => store.nodes.revoke('n1', TEST_NOW), code: 'ZT-403-REVOKED' },
-    'put on the deny list': { act: () => denials.deny(node.id, 'lost', noRow), code: 'ZT-403-REVOKED' },
+    'put on the deny list': {
+      act: () => denials.deny({ kind: 'id', value: node.id, reason: 'lost' }, noRow),
+      code: 'ZT-403-REVOKED',
+    },
     'caught in a contradiction': {
       act: () => store.nodes.recordEquivocation({ node: 'n1', held: 'a', received: 'b', now: TEST_NOW }),
       code: 'ZT-490-FORK',

@@ -14,6 +14,7 @@ import { silentLogger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { parseNodeName, parseTrustDomain } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { Quarantine } from '#shared/protocol/quarantine.ts'
 import { parsePolicySet } from '#shared/policy/policy-set.ts'
 import { DEFAULT_POLICY, POLICY_SCHEMA } from '#shared/policy/schema.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
@@ -35,6 +36,8 @@ describe('the registry', () => {
   let rows: RowLog
   let denials: Denials
   let registry: Registry
+  let revocation: Revocation
+  const ended: string[] = []
   before(async () => {
     authority = await createTestAuthority()
     hub = await authority.identity('/hub/h1')
@@ -47,13 +50,13 @@ describe('the registry', () => {
   const open = (policyText: string): void => {
     const set = parsePolicySet(policyText, POLICY_SCHEMA)
     const parts = { hubId: hub.id, clock, store, rows }
-    const revocation = new Revocation({
+    revocation = new Revocation({
       ...parts,
       log: silentLogger,
       denials,
       svidTtlMs: 1000,
       push: () => undefined,
-      revokeUsers: () => Promise.resolve(),
+      revokeUsers: async (keys) => void ended.push(...keys),
     })
     registry = new Registry({
       ...parts,
@@ -62,7 +65,7 @@ describe('the registry', () => {
       root: () => 'a'.repeat(64),
       policy: new Policy({ hubId: hub.id, clock, ver: 1, set, rolesOf: () => ['operator'] }),
       revocation,
-      deny: denials.list,
+      denials,
     })
   }
   beforeEach(async () => {
@@ -71,6 +74,7 @@ describe('the registry', () => {
     store = openSqliteStore(join(dir, 'hub.db'))
     clock = new ManualClock(TEST_NOW)
     rows = new RowLog()
+    ended.length = 0
     denials = await Denials.open({ store: store.denials, clock, identity: () => hub })
     open(DEFAULT_POLICY)
   })
@@ -88,7 +92,8 @@ describe('the registry', () => {
   })
 
   it('makes no join token for who is revoked while its row is being written', async () => {
-    rows.during = async () => void (await denials.deny(alice.id, 'left', noRow))
+    rows.during = async () =>
+      void (await denials.deny({ kind: 'id', value: alice.id, reason: 'left' }, noRow))
     await assert.rejects(registry.joinToken({ node: NODE }, by(alice)), { code: 'ZT-403-REVOKED' })
     assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), [])
   })
@@ -103,7 +108,7 @@ describe('the registry', () => {
   })
 
   it('lifts no revocation for who is being revoked, and writes no row that says so', async () => {
-    await denials.deny(EVE, 'lost', noRow)
+    await denials.deny({ kind: 'id', value: EVE, reason: 'lost' }, noRow)
     clock.advance(2000)
     const revoking = registry.revoke({ id: bob.id, reason: 'left' }, by(alice))
     await assert.rejects(registry.allow({ id: EVE }, by(bob)), { code: 'ZT-403-REVOKED' })
@@ -116,7 +121,7 @@ describe('the registry', () => {
     `@id("only") permit(principal, action == Action::"${action}", resource);`
 
   it('lets nobody lift a revocation who may only revoke', async () => {
-    await denials.deny(EVE, 'lost', noRow)
+    await denials.deny({ kind: 'id', value: EVE, reason: 'lost' }, noRow)
     clock.advance(2000)
     open(permit('revoke'))
     await assert.rejects(registry.allow({ id: EVE }, by(alice)), { code: 'ZT-403-POLICY' })
@@ -132,5 +137,108 @@ describe('the registry', () => {
     open(permit('node.revoke'))
     await assert.rejects(registry.revoke({ id, reason: 'x' }, by(alice)), { code: 'ZT-404-NODE' })
     await assert.rejects(registry.revoke({ id: EVE, reason: 'x' }, by(alice)), { code: 'ZT-403-POLICY' })
+  })
+
+  describe('a certificate that is revoked by its fingerprint', () => {
+    const credential = (change: object): Parameters<HubStore['credentials']['add']>[0] => ({
+      id: bob.id,
+      natsKey: 'UA',
+      thumbprint: bob.thumbprint,
+      expires: TEST_NOW + 300_000,
+      ...change,
+    })
+    const later = { natsKey: 'UB', thumbprint: 'I'.repeat(43) }
+    const wish = (): { thumbprint: string; reason: string } => ({
+      thumbprint: bob.thumbprint,
+      reason: 'copied',
+    })
+    beforeEach(async () => {
+      await store.credentials.add(credential({}))
+      await store.credentials.add(credential(later))
+    })
+
+    it('is denied, its connection ended, and its identity goes on', async () => {
+      const { result } = await registry.revoke(wish(), by(alice))
+      assert.deepEqual(result, { ver: 1, id: bob.id })
+      assert.throws(() => denials.list.check(bob), { code: 'ZT-403-REVOKED' })
+      denials.list.check({ id: bob.id, thumbprint: later.thumbprint })
+      assert.deepEqual(ended, ['UA'])
+      assert.deepEqual(rows.rows[0]?.obj, {
+        id: bob.id,
+        x5t: bob.thumbprint,
+        not_after: TEST_NOW + 300_000,
+        reason: 'copied',
+        since: TEST_NOW,
+      })
+    })
+
+    it('has its connection ended again by the next start of the hub', async () => {
+      await registry.revoke(wish(), by(alice))
+      ended.length = 0
+      await revocation.resume()
+      assert.deepEqual(ended, ['UA'])
+    })
+
+    it('asks policy for what its identity asks for', async () => {
+      const node = { id: 'spiffe://mesh.example/node/n1', natsKey: 'UC', thumbprint: 'M'.repeat(43) }
+      await store.credentials.add(credential(node))
+      open(permit('revoke'))
+      await assert.rejects(registry.revoke({ thumbprint: node.thumbprint, reason: 'x' }, by(alice)), {
+        code: 'ZT-403-POLICY',
+      })
+      open(permit('node.revoke'))
+      await assert.rejects(registry.revoke(wish(), by(alice)), { code: 'ZT-403-POLICY' })
+      await registry.revoke({ thumbprint: node.thumbprint, reason: 'x' }, by(alice))
+    })
+
+    it('is refused when nobody alive has it, before any row', async () => {
+      const thumbprint = 'w'.repeat(43)
+      await assert.rejects(registry.revoke({ thumbprint, reason: 'x' }, by(alice)), { code: 'ZT-404-CERT' })
+      clock.advance(300_000)
+      await assert.rejects(registry.revoke(wish(), by(alice)), { code: 'ZT-404-CERT' })
+      await assert.rejects(registry.allow({ thumbprint }, by(alice)), { code: 'ZT-404-CERT' })
+      assert.deepEqual(rows.rows, [])
+    })
+
+    it('is taken again at once when it is allowed, and its time stays suspect', async () => {
+      await registry.revoke(wish(), by(alice))
+      clock.advance(2000)
+      await registry.allow({ thumbprint: bob.thumbprint }, by(alice))
+      denials.list.check(bob)
+      const suspect = new Quarantine(denials.entries)
+      assert.ok(suspect.of({ id: bob.id, thumbprint: bob.thumbprint, began: TEST_NOW + 1000 }))
+      assert.equal(suspect.of({ id: bob.id, began: TEST_NOW + 2000 }), undefined)
+      assert.deepEqual(rows.types, ['identity.revoked', 'identity.restored'])
+    })
+  })
+
+  describe('data that is suspect from before the revocation', () => {
+    const since = TEST_NOW / 1000 - 3600
+
+    it('is so from the moment that was named, in the list and in the row', async () => {
+      await registry.revoke({ id: EVE, reason: 'x', since }, by(alice))
+      assert.equal(denials.find({ kind: 'id', value: EVE })?.since, since)
+      assert.equal(rows.rows[0]?.obj?.['since'], since * 1000)
+    })
+
+    it('can become more by revoking again, and never less', async () => {
+      const sinceOf = async (at?: number): Promise<number | undefined> => {
+        await registry.revoke({ id: EVE, reason: 'x', ...(at !== undefined && { since: at }) }, by(alice))
+        return denials.find({ kind: 'id', value: EVE })?.since
+      }
+      assert.equal(await sinceOf(), undefined)
+      assert.equal(await sinceOf(since), since)
+      assert.equal(await sinceOf(since + 1), since)
+      assert.equal(await sinceOf(), since)
+      assert.equal(await sinceOf(since - 1), since - 1)
+    })
+
+    it('is not of a time to come', async () => {
+      const ahead = TEST_NOW / 1000 + 31
+      await assert.rejects(registry.revoke({ id: EVE, reason: 'x', since: ahead }, by(alice)), {
+        code: 'ZT-422-SCHEMA',
+      })
+      assert.deepEqual(rows.rows, [])
+    })
   })
 })

@@ -4,18 +4,22 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
-import { Denials } from '#hub/revocation/denials.ts'
+import { Denials, type Denial, type Target } from '#hub/revocation/denials.ts'
 import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
 import type { HubStore } from '#hub/store/store.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
-import { openDenyList } from '#shared/protocol/deny-list.ts'
+import { isOpen, openDenyList } from '#shared/protocol/deny-list.ts'
+import { Quarantine } from '#shared/protocol/quarantine.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { noRow } from '#test/fakes/row-log.ts'
 import { createTestAuthority, TEST_NOW, type TestAuthority } from '#test/support/test-authority.ts'
 
 const bob = parseSpiffeId('spiffe://mesh.example/operator/bob')
 const eve = parseSpiffeId('spiffe://mesh.example/operator/eve')
+
+const idOf = (id: typeof bob): Target => ({ kind: 'id', value: id })
+const of = (id: typeof bob, reason: string): Denial => ({ ...idOf(id), reason })
 
 describe('the deny list of the hub', () => {
   let authority: TestAuthority
@@ -42,7 +46,7 @@ describe('the deny list of the hub', () => {
 
   it('denies from the moment at which it is stored, and after every start', async () => {
     const denials = await open()
-    assert.equal((await denials.deny(bob, 'lost', noRow)).ver, 1)
+    assert.equal((await denials.deny(of(bob, 'lost'), noRow)).ver, 1)
     assert.throws(() => denials.list.check(svid(bob)), { code: 'ZT-403-REVOKED' })
     const next = await open()
     assert.throws(() => next.list.check(svid(bob)), { code: 'ZT-403-REVOKED' })
@@ -51,29 +55,29 @@ describe('the deny list of the hub', () => {
 
   it('says since when', async () => {
     const denials = await open()
-    await denials.deny(bob, 'lost', noRow)
+    await denials.deny(of(bob, 'lost'), noRow)
     assert.equal(denials.since(bob), TEST_NOW)
     assert.equal(denials.since(eve), undefined)
   })
 
   it('is the same list when somebody is denied twice', async () => {
     const denials = await open()
-    await denials.deny(bob, 'lost', noRow)
-    assert.equal((await denials.deny(bob, 'again', noRow)).ver, 1)
+    await denials.deny(of(bob, 'lost'), noRow)
+    assert.equal((await denials.deny(of(bob, 'again'), noRow)).ver, 1)
     assert.equal(denials.entries.length, 1)
   })
 
   it('loses nobody when many are denied at once', async () => {
     const denials = await open()
     const ids = Array.from({ length: 30 }, (_, i) => parseSpiffeId(`spiffe://mesh.example/operator/o${i}`))
-    await Promise.all(ids.map((id) => denials.deny(id, 'x', noRow)))
+    await Promise.all(ids.map((id) => denials.deny(of(id, 'x'), noRow)))
     assert.equal(denials.version, 30)
     for (const id of ids) assert.throws(() => denials.list.check(svid(id)), { code: 'ZT-403-REVOKED' })
   })
 
   it('says the beginning of a long reason to the nodes', async () => {
     const denials = await open()
-    await denials.deny(bob, '\u{1f511}'.repeat(200), noRow)
+    await denials.deny(of(bob, '\u{1f511}'.repeat(200)), noRow)
     const document = openDenyList(denials.signed(), { trust: authority.validator(), now: TEST_NOW })
     assert.equal(document.entries[0]?.reason, '\u{1f511}'.repeat(64))
   })
@@ -94,7 +98,10 @@ describe('the deny list of the hub', () => {
     }
     const more = async (): Promise<void> => {
       for (let i = 0; i < 400; i += 1)
-        await denials.deny(parseSpiffeId(`spiffe://mesh.example/operator/p${i}`), 'lost'.repeat(99), counted)
+        await denials.deny(
+          of(parseSpiffeId(`spiffe://mesh.example/operator/p${i}`), 'lost'.repeat(99)),
+          counted,
+        )
     }
     await assert.rejects(more(), { code: 'ZT-413-SIZE' })
     assert.deepEqual([rows, denials.entries.length], [denials.version - 1, fill.length + rows])
@@ -105,15 +112,15 @@ describe('the deny list of the hub', () => {
 
   it('goes up in version when somebody is taken off', async () => {
     const denials = await open()
-    await denials.deny(bob, 'lost', noRow)
-    assert.equal((await denials.lift(bob, noRow)).ver, 2)
+    await denials.deny(of(bob, 'lost'), noRow)
+    assert.equal((await denials.lift(idOf(bob), noRow)).ver, 2)
     denials.list.check(svid(bob))
-    assert.equal((await denials.lift(bob, noRow)).ver, 2)
+    assert.equal((await denials.lift(idOf(bob), noRow)).ver, 2)
   })
 
   it('is signed by the identity of the moment, and opened by whoever trusts the root', async () => {
     const denials = await open()
-    await denials.deny(bob, 'lost', noRow)
+    await denials.deny(of(bob, 'lost'), noRow)
     const first = denials.signed()
     assert.equal(denials.signed(), first)
     identity = await authority.identity('/hub/h1')
@@ -130,8 +137,91 @@ describe('the deny list of the hub', () => {
       replace: () => Promise.reject(new Error('full')),
     }
     const broken = await Denials.open({ store: failing, clock, identity: () => identity })
-    await assert.rejects(broken.deny(bob, 'lost', noRow))
+    await assert.rejects(broken.deny(of(bob, 'lost'), noRow))
     broken.list.check(svid(bob))
     denials.list.check(svid(bob))
+  })
+
+  it('denies nobody any more who is lifted, and knows whose data is suspect until when', async () => {
+    const denials = await open()
+    await denials.deny(of(bob, 'lost'), noRow)
+    clock.advance(60_000)
+    await denials.lift(idOf(bob), noRow)
+    const [entry] = (await open()).entries
+    assert.deepEqual(entry, { ...of(bob, 'lost'), from: TEST_NOW / 1000, until: TEST_NOW / 1000 + 60 })
+    assert.equal(denials.since(bob), undefined)
+    await denials.deny(of(bob, 'again'), noRow)
+    assert.throws(() => denials.list.check(svid(bob)), { code: 'ZT-403-REVOKED' })
+    assert.equal(denials.since(bob), TEST_NOW + 60_000)
+  })
+
+  it('keeps no more than five entries of one identity, and forgets no suspect time', async () => {
+    const denials = await open()
+    for (let turn = 0; turn < 20; turn += 1) {
+      await denials.deny(of(bob, 'lost'), noRow)
+      clock.advance(60_000)
+      await denials.lift(idOf(bob), noRow)
+      clock.advance(60_000)
+    }
+    await denials.deny(of(bob, 'lost'), noRow)
+    assert.equal(denials.entries.length, 5)
+    const suspect = new Quarantine(denials.entries)
+    for (let turn = 0; turn < 20; turn += 1) {
+      const began = TEST_NOW + turn * 120_000
+      assert.ok(suspect.of({ id: bob, began, ended: began }), `turn ${turn}`)
+    }
+  })
+
+  it('can always be lifted, however full', async () => {
+    const denials = await open()
+    const ids = Array.from({ length: 5000 }, (_, i) => parseSpiffeId(`spiffe://mesh.example/operator/o${i}`))
+    const filling = async (): Promise<void> => {
+      for (const id of ids) await denials.deny(of(id, 'lost'), noRow)
+    }
+    await assert.rejects(filling(), { code: 'ZT-413-SIZE' })
+    const denied = denials.entries.map(({ value }) => parseSpiffeId(value))
+    for (const id of denied) {
+      await denials.deny({ ...of(id, 'lost'), since: 1 }, noRow)
+      await denials.lift(idOf(id), noRow)
+    }
+    const text = denials.signed()
+    const { entries } = openDenyList(text, { trust: authority.validator(), now: TEST_NOW })
+    assert.deepEqual([entries.length, entries.some(isOpen)], [denied.length, false])
+  })
+
+  describe('what can have no effect any more', () => {
+    const certificate = {
+      kind: 'thumbprint',
+      value: 'Q'.repeat(43),
+      id: bob,
+      exp: TEST_NOW / 1000 + 300,
+    } as const
+
+    it('is a certificate that has ended: it is closed, and what was done with it stays suspect', async () => {
+      const denials = await open()
+      await denials.deny({ ...certificate, reason: 'copied' }, noRow)
+      clock.advance(360_000)
+      assert.equal(await denials.tidy(noRow), undefined)
+      clock.advance(1000)
+      assert.equal((await denials.tidy(noRow))?.ver, 2)
+      assert.equal(denials.entries[0]?.until, certificate.exp + 60)
+      const deed = { id: bob, thumbprint: certificate.value, began: TEST_NOW + 1000 }
+      assert.ok(new Quarantine(denials.entries).of(deed))
+    })
+
+    it('is an entry that was closed 400 days ago, and never one that denies an identity', async () => {
+      const denials = await open()
+      await denials.deny(of(bob, 'lost'), noRow)
+      await denials.deny(of(eve, 'lost'), noRow)
+      await denials.lift(idOf(bob), noRow)
+      clock.advance(400 * 86_400_000 - 1000)
+      assert.equal(await denials.tidy(noRow), undefined)
+      clock.advance(1000)
+      await denials.tidy(noRow)
+      assert.deepEqual(
+        denials.entries.map(({ value }) => value),
+        [eve],
+      )
+    })
   })
 })
