@@ -325,6 +325,12 @@ export interface TaskStore {
   end(proc: string, now: number): Promise<boolean>
 }
 
+export interface PublishedBundle {
+  /** of its content, without the number */
+  readonly digest: string
+  readonly sequence: number
+}
+
 export interface FederatedBundle {
   readonly trustDomain: string
   /** its bundle document, as ours writes one */
@@ -333,11 +339,10 @@ export interface FederatedBundle {
 }
 
 export interface FederationStore {
-  /**
-   * The sequence number of our own document with this digest: that of before if it is the same, else higher than every
-   * one before and at least `floor`.
-   */
-  publish(digest: string, floor: number): Promise<{ readonly sequence: number; readonly changed: boolean }>
+  /** our own document that was published last */
+  published(): Promise<PublishedBundle | undefined>
+  /** Replaces it. Rejects unless the number is higher than every one before. */
+  publish(bundle: PublishedBundle): Promise<void>
   /** what was fetched last from each trust domain, by name */
   list(): Promise<readonly FederatedBundle[]>
   /** Replaces the bundle of that trust domain and of no other. */

@@ -117,6 +117,18 @@ export const ERROR_TABLE = {
     summary: 'a JWT-SVID that does not hold',
     remedy: 'fetch a new one; details.reason says which rule failed',
   },
+  'ZT-401-FEDERATION': {
+    section: 'Identity',
+    exit: 4,
+    summary: 'a bundle endpoint did not prove itself, or offers a bundle that may not be taken',
+    remedy: 'details.reason says which; compare the relation with what the other trust domain says of itself',
+  },
+  'ZT-503-FEDERATION': {
+    section: 'Identity',
+    exit: 7,
+    summary: 'the bundle endpoint of a foreign trust domain does not answer',
+    remedy: 'none: it is asked again at the next interval, and the bundle that is held stays in use',
+  },
   'ZT-422-SPIFFE-BUNDLE': {
     section: 'Identity',
     exit: 4,

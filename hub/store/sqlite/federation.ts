@@ -1,5 +1,6 @@
 // What the hub has published of its own keys, and what it has fetched of other trust domains', each under its name.
-import type { FederatedBundle, FederationStore } from '../store.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import type { FederatedBundle, FederationStore, PublishedBundle } from '../store.ts'
 import type { Database } from './database.ts'
 
 export class SqliteFederation implements FederationStore {
@@ -9,18 +10,24 @@ export class SqliteFederation implements FederationStore {
     this.#db = db
   }
 
-  publish(digest: string, floor: number): Promise<{ readonly sequence: number; readonly changed: boolean }> {
+  published(): Promise<PublishedBundle | undefined> {
+    return this.#db.read(() => {
+      const row = this.#db.get('SELECT digest, sequence FROM published_bundle')
+      return row && { digest: String(row['digest']), sequence: Number(row['sequence']) }
+    })
+  }
+
+  publish({ digest, sequence }: PublishedBundle): Promise<void> {
     return this.#db.write(() => {
-      const last = this.#db.get('SELECT digest, sequence FROM published_bundle')
-      if (last?.['digest'] === digest) return { sequence: Number(last['sequence']), changed: false }
-      const sequence = Math.max(Number(last?.['sequence'] ?? 0) + 1, floor)
-      this.#db.run(
+      const changed = this.#db.run(
         `INSERT INTO published_bundle (one, digest, sequence) VALUES (1, ?, ?)
-         ON CONFLICT (one) DO UPDATE SET digest = excluded.digest, sequence = excluded.sequence`,
+         ON CONFLICT (one) DO UPDATE SET digest = excluded.digest, sequence = excluded.sequence
+         WHERE excluded.sequence > sequence`,
         digest,
         sequence,
       )
-      return { sequence, changed: true }
+      if (changed !== 1)
+        throw new ZtError('ZT-503-STORE', 'a bundle of a higher sequence was published before')
     })
   }
 
