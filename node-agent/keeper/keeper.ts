@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { ProcId } from '#shared/identity/names.ts'
+import { identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import type { Sandbox, SandboxPlan } from '../sandbox/sandbox.ts'
 import { openWorkspace, workingDirectory } from '../sandbox/workspace.ts'
+import { openPlace } from '../workload-api/place.ts'
 import { ProgramCopies } from './copies.ts'
 import { ExecutableStore, requireUnchanged, type HeldFile } from './exe.ts'
 import { FifoPool, type PipeEnds } from './fifo.ts'
@@ -212,7 +214,10 @@ export class Keeper {
 
   #plan(proc: ProcId, { exe, request }: PreparedExecutable, spec: StartSpec): SandboxPlan {
     const workspace = openWorkspace(request.workspace, request.runAs)
+    const fds = [workspace.fd]
     try {
+      const hasIdentity = identityAgent(spec.caps) !== undefined
+      if (hasIdentity) fds.push(openPlace(request.workspace.root, proc, request.runAs))
       const plan = this.#options.sandbox.plan({
         label: labelOf(proc),
         caps: spec.caps,
@@ -221,6 +226,7 @@ export class Keeper {
         exe: exe.file,
         interpreter: exe.interpreter,
         workspaceFd: workspace.fd,
+        ...(fds[1] !== undefined && { workloadFd: fds[1] }),
         cwd: workingDirectory(spec.cwd, workspace),
         env: spec.env,
         searchPath: request.searchPath,
@@ -228,11 +234,11 @@ export class Keeper {
       })
       const release = (): void => {
         plan.release()
-        closeSync(workspace.fd)
+        fds.forEach((fd) => closeSync(fd))
       }
       return { ...plan, release }
     } catch (cause) {
-      closeSync(workspace.fd)
+      fds.forEach((fd) => closeSync(fd))
       throw cause
     }
   }

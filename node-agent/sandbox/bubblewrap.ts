@@ -6,8 +6,9 @@ import { ZtError } from '#shared/errors/error.ts'
 import { findBubblewrap, seccompArch, type BubblewrapTool } from './bubblewrap-tool.ts'
 import { parseCapabilities, type Capability } from './capabilities.ts'
 import { hostRoot, hostSystem, masks, resolver } from './host-tree.ts'
+import { requireNoSockets } from './host-sockets.ts'
 import { probeSandboxOf } from './probe.ts'
-import { renderProfile, WORKSPACE, type Profile, type Step } from './profile.ts'
+import { renderProfile, WORKLOAD_ENDPOINT, WORKSPACE, type Profile, type Step } from './profile.ts'
 import {
   FIRST_PLAN_FD,
   GATE_FD,
@@ -62,11 +63,12 @@ class Bubblewrap {
 
   plan(spec: SandboxSpec): SandboxPlan {
     const { profile, filterFd } = this.#prepare(parseCapabilities(spec.caps))
+    if (profile.identity) requireNoSockets(spec.masks)
     const user = hostUser(spec.runAs)
     this.#tool ??= requireTool()
     const options = nulSeparated([
       ...isolation(profile),
-      ...environment(spec),
+      ...environment(spec, profile),
       ...(this.#tool.argv0 ? ['--argv0', spec.argv[0] ?? spec.exe.path] : []),
       ...profile.steps.flatMap((step) => render(step, spec)),
       ...channels(spec.cwd),
@@ -78,7 +80,7 @@ class Bubblewrap {
       file: this.#tool.file,
       argv0: spec.label,
       args: ['--args', `${Fd.options}`, '--', spec.exe.path, ...spec.argv.slice(1)],
-      fds: [...own, spec.workspaceFd, ...files.map(({ fd }) => fd)],
+      fds: [...own, spec.workspaceFd, ...files.map(({ fd }) => fd), ...workloadFds(spec, profile)],
       user,
       profile,
       release: () => own.forEach((fd) => closeSync(fd)),
@@ -92,8 +94,9 @@ class Bubblewrap {
     const arch = seccompArch()
     if (typeof arch !== 'string') throw unavailable(arch)
     const profile = renderProfile(caps)
+    const { subprocess, identity: unixStreams } = profile
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
-    const filterFd = openUnnamed(this.#dir, seccompProgram({ arch, subprocess: profile.subprocess }))
+    const filterFd = openUnnamed(this.#dir, seccompProgram({ arch, subprocess, unixStreams }))
     const ready = { profile, filterFd }
     this.#ready.set(key, ready)
     return ready
@@ -138,13 +141,15 @@ function channels(cwd: string): string[] {
 }
 
 /** In the argument file, not in argv or bwrap's own environment: LD_PRELOAD there would load outside the sandbox. */
-function environment(spec: SandboxSpec): string[] {
-  const values = new Map([
+function environment(spec: SandboxSpec, { identity }: Profile): string[] {
+  const values = new Map<string, string>([
     ['HOME', WORKSPACE],
     ['LANG', 'C.UTF-8'],
     ['PATH', spec.searchPath.join(':')],
     ['TMPDIR', '/tmp'],
     ...Object.entries(spec.env),
+    // Whatever the command says: there is no other socket.
+    ...(identity ? [['SPIFFE_ENDPOINT_SOCKET', WORKLOAD_ENDPOINT] as const] : []),
   ])
   return ['--clearenv', ...[...values].flatMap(([name, value]) => ['--setenv', name, value])]
 }
@@ -167,6 +172,8 @@ function render(step: Step, spec: SandboxSpec): string[] {
       return masks(spec.masks, spec.runAs)
     case 'workspace':
       return [step.writable ? '--bind-fd' : '--ro-bind-fd', `${Fd.workspace}`, step.path]
+    case 'workload':
+      return ['--ro-bind-fd', `${workloadFdOf(spec)}`, step.path]
     case 'executable':
       return executables(spec)
     case 'hide-init':
@@ -174,6 +181,18 @@ function render(step: Step, spec: SandboxSpec): string[] {
     case 'read-only':
       return ['--remount-ro', step.path]
   }
+}
+
+/** The last of the plan's descriptors, behind those of the program. */
+function workloadFdOf({ interpreter }: SandboxSpec): number {
+  return interpreter === undefined ? Fd.exe + 1 : Fd.interpreter + 1
+}
+
+function workloadFds({ workloadFd }: SandboxSpec, { identity }: Profile): number[] {
+  if (!identity) return []
+  if (workloadFd === undefined)
+    throw new ZtError('ZT-500-INTERNAL', 'a process with an identity has no socket')
+  return [workloadFd]
 }
 
 function privateFolder(path: string, bytes: number): string[] {

@@ -9,7 +9,16 @@ import type { RunAs } from './sandbox.ts'
 const OWN = new Set(['dev', 'lost+found', 'proc', 'run', 'sys', 'tmp', 'workspace'])
 // Without the file systems mounted below /sys, which hold the kernel's debugging, security and boot interfaces.
 const SYS_FOLDERS = ['block', 'bus', 'class', 'dev', 'devices']
-const SYSTEM = ['bin', 'etc', 'lib', 'lib32', 'lib64', 'libx32', 'sbin', 'usr']
+export const SYSTEM_FOLDERS: readonly string[] = [
+  'bin',
+  'etc',
+  'lib',
+  'lib32',
+  'lib64',
+  'libx32',
+  'sbin',
+  'usr',
+]
 const RESOLVER = '/etc/resolv.conf'
 
 /** Arguments that show every folder of the host's root, read-only; one that the user may not enter is left empty. */
@@ -20,7 +29,7 @@ export function hostRoot(runAs: RunAs): string[] {
 
 /** Arguments that show only what programs need to start. */
 export function hostSystem(runAs: RunAs): string[] {
-  return SYSTEM.flatMap((name) => topLevel(name, runAs))
+  return SYSTEM_FOLDERS.flatMap((name) => topLevel(name, runAs))
 }
 
 function topLevel(name: string, runAs: RunAs): string[] {

@@ -7,6 +7,9 @@ import { seccompProgram } from './seccomp.ts'
 
 export const PROFILE_NAME = 'default@1'
 export const WORKSPACE = '/workspace'
+export const WORKLOAD = '/run/ztmesh'
+/** where a client of the SPIFFE Workload API looks for it (SPIFFE Workload Endpoint §4) */
+export const WORKLOAD_ENDPOINT: string = `unix://${WORKLOAD}/workload.sock`
 
 const MiB = 1024 * 1024
 
@@ -23,6 +26,8 @@ export type Step =
   /** the agent's own folders, under every path by which the host shows them */
   | { readonly kind: 'masks' }
   | { readonly kind: 'workspace'; readonly path: string; readonly writable: boolean }
+  /** the folder with the one socket that answers this task; nothing runs where a socket of the host would show */
+  | { readonly kind: 'workload'; readonly path: string }
   /** the very inodes that were hashed, over their paths */
   | { readonly kind: 'executable' }
   /** /proc/1 is bubblewrap's init, which runs without the filter: its memory must not be reachable */
@@ -36,11 +41,14 @@ export interface Profile {
   readonly namespaces: readonly string[]
   readonly steps: readonly Step[]
   readonly subprocess: boolean
+  /** the process has an identity, and so a socket */
+  readonly identity: boolean
 }
 
 /** The same capabilities give the same profile on every machine of the same version. */
 export function renderProfile(caps: ReadonlySet<Capability>): Profile {
   const subprocess = caps.has('subprocess')
+  const identity = caps.has('identity')
   const namespaces = ['cgroup', 'ipc', ...(caps.has('network') ? [] : ['net']), 'pid', 'user', 'uts']
   const steps = stepsOf(caps)
   const canonical = canonicalBytes({
@@ -49,13 +57,13 @@ export function renderProfile(caps: ReadonlySet<Capability>): Profile {
     namespaces,
     steps,
     privileges: ['cap-drop-all', 'no-new-privs', 'no-user-namespaces', 'new-session', 'die-with-keeper'],
-    environment: ['HOME', 'LANG', 'PATH', 'TMPDIR'],
+    environment: ['HOME', 'LANG', 'PATH', ...(identity ? ['SPIFFE_ENDPOINT_SOCKET'] : []), 'TMPDIR'],
     seccomp: {
-      aarch64: sha256Text(seccompProgram({ arch: 'aarch64', subprocess })),
-      x86_64: sha256Text(seccompProgram({ arch: 'x86_64', subprocess })),
+      aarch64: sha256Text(seccompProgram({ arch: 'aarch64', subprocess, unixStreams: identity })),
+      x86_64: sha256Text(seccompProgram({ arch: 'x86_64', subprocess, unixStreams: identity })),
     },
   })
-  return { name: PROFILE_NAME, sha256: sha256Text(canonical), namespaces, steps, subprocess }
+  return { name: PROFILE_NAME, sha256: sha256Text(canonical), namespaces, steps, subprocess, identity }
 }
 
 function stepsOf(caps: ReadonlySet<Capability>): Step[] {
@@ -71,6 +79,7 @@ function stepsOf(caps: ReadonlySet<Capability>): Step[] {
     // After everything of the host, before what is ours: nothing below may show a masked folder again.
     { kind: 'masks' },
     { kind: 'workspace', path: WORKSPACE, writable: caps.has('workspace_rw') },
+    ...(caps.has('identity') ? [{ kind: 'workload', path: WORKLOAD } as const] : []),
     { kind: 'executable' },
     { kind: 'hide-init' },
     { kind: 'read-only', path: '/dev' },

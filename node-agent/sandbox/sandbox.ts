@@ -26,6 +26,8 @@ export interface SandboxSpec {
   readonly interpreter: BoundFile | undefined
   /** an open directory: the one place that a process may write to */
   readonly workspaceFd: number
+  /** an open directory with the socket of the process; needed where its capabilities have an identity */
+  readonly workloadFd?: number
   /** absolute, inside /workspace */
   readonly cwd: string
   /** the command's own; PATH, HOME, TMPDIR and LANG have values already, which these may replace */

@@ -7,6 +7,8 @@ export interface SeccompOptions {
   readonly arch: SeccompArch
   /** without it a process has threads, and no children */
   readonly subprocess: boolean
+  /** stream sockets of AF_UNIX: a filter cannot see to which name they connect */
+  readonly unixStreams: boolean
 }
 
 interface Instruction {
@@ -43,12 +45,15 @@ const CLONE_NEW_ANY = 0x7e020000
 const TIOCSTI = 0x5412
 const TIOCLINUX = 0x541c
 // AF_INET AF_INET6 AF_NETLINK. Not AF_VSOCK: it ignores network namespaces and reaches the machine's host. Not AF_UNIX:
-// its names are those of the host's files and network, and behind them listen what starts programs and holds keys.
+// its names are those of the host's files and network, and behind them listen what starts programs and holds keys. Who
+// has a socket of its own may make streams of that family; what it is shown of the host is made small instead.
 const SOCKET_FAMILIES = [2, 10, 16] as const
+const AF_UNIX = 1
 // linux/net.h: SOCK_TYPE_MASK; above it are flags. SOCK_STREAM SOCK_SEQPACKET: one end of such a pair stays bound to
 // the other, while one of datagrams can be sent, or connected, to any name.
 const SOCKET_TYPE_MASK = 0xf
-const PAIR_TYPES = [1, 5] as const
+const SOCK_STREAM = 1
+const PAIR_TYPES = [SOCK_STREAM, 5] as const
 
 const load = (offset: number): Instruction => ({ code: LOAD, jt: 0, jf: 0, k: offset })
 const answer = (value: number): Instruction => ({ code: RETURN, jt: 0, jf: 0, k: value })
@@ -59,7 +64,7 @@ const answerIf = (k: number, value: number): Instruction[] => [
   answer(value),
 ]
 
-/** Runs `body`, which must end in an answer, if the loaded call number is `nr`. */
+/** Runs `body`, which must end in an answer, if the loaded number is `nr`. */
 const onCall = (nr: number, body: readonly Instruction[]): Instruction[] => [
   { code: JUMP_EQUAL, jt: 0, jf: body.length, k: nr },
   ...body,
@@ -90,7 +95,7 @@ function denials({ arch, subprocess }: SeccompOptions): Instruction[] {
     .flatMap((nr) => answerIf(nr, ERRNO(EPERM)))
 }
 
-function inspections({ arch, subprocess }: SeccompOptions): Instruction[] {
+function inspections({ arch, subprocess, unixStreams }: SeccompOptions): Instruction[] {
   return [
     // Its flags are in memory, where a filter cannot look; with ENOSYS every libc falls back to clone().
     ...answerIf(numberOf(INSPECTED.clone3, arch), ERRNO(ENOSYS)),
@@ -111,6 +116,7 @@ function inspections({ arch, subprocess }: SeccompOptions): Instruction[] {
     ...onCall(numberOf(INSPECTED.socket, arch), [
       load(LOW_OF_ARG(0)),
       ...SOCKET_FAMILIES.flatMap((family) => answerIf(family, ALLOW)),
+      ...(unixStreams ? onCall(AF_UNIX, streamAlone()) : []),
       answer(ERRNO(EAFNOSUPPORT)),
     ]),
     ...onCall(numberOf(INSPECTED.socketpair, arch), [
@@ -119,6 +125,16 @@ function inspections({ arch, subprocess }: SeccompOptions): Instruction[] {
       ...PAIR_TYPES.flatMap((type) => answerIf(type, ALLOW)),
       answer(ERRNO(EAFNOSUPPORT)),
     ]),
+  ]
+}
+
+/** Decides over the type of a socket. */
+function streamAlone(): Instruction[] {
+  return [
+    load(LOW_OF_ARG(1)),
+    { code: AND, jt: 0, jf: 0, k: SOCKET_TYPE_MASK },
+    ...answerIf(SOCK_STREAM, ALLOW),
+    answer(ERRNO(EAFNOSUPPORT)),
   ]
 }
 

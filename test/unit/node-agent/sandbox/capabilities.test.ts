@@ -22,6 +22,8 @@ for (const name of [
   'automation',
   'tcc:camera',
   'devices',
+  'identity',
+  'identity:',
   'NETWORK',
   'network ',
   '__proto__',
@@ -34,6 +36,18 @@ for (const name of [
     })
   })
 }
+
+it('takes one identity, whatever its agent', () => {
+  assert.deepEqual([...parseCapabilities(['identity:reports', 'network'])], ['identity', 'network'])
+  assert.throws(() => parseCapabilities(['identity:a', 'identity:b']), { code: 'ZT-412-FACT' })
+})
+
+it('refuses to show all of the host to a process that can connect to what it is shown', () => {
+  assert.throws(() => parseCapabilities(['identity:reports', 'read_anywhere']), {
+    code: 'ZT-412-FACT',
+    details: { fact: 'capability', capability: 'read_anywhere' },
+  })
+})
 
 it('refuses a capability that is named twice', () => {
   assert.throws(() => parseCapabilities(['network', 'network']), { code: 'ZT-412-FACT' })

@@ -41,6 +41,13 @@ it('mounts the workspace read-only without "workspace_rw"', () => {
   assert.equal(writable('workspace_rw'), true)
 })
 
+it('has a socket with an identity, and another digest, whoever the agent is', () => {
+  const own = render('identity:a', 'subprocess')
+  assert.equal(own.sha256, render('identity:b', 'subprocess').sha256)
+  assert.notEqual(own.sha256, render('subprocess').sha256)
+  assert.ok(kinds(own.steps).includes('workload') && !kinds(render('subprocess').steps).includes('workload'))
+})
+
 for (const caps of [[], DEFAULT_CAPABILITIES]) {
   it(`masks after everything of the host and seals the root at the end: ${caps.join(' ')}`, () => {
     const order = kinds(render(...caps).steps)

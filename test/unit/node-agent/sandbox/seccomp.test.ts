@@ -59,8 +59,8 @@ function decide(program: Uint8Array, { arch, nr, args = [] }: Call): number {
 
 for (const arch of ['x86_64', 'aarch64'] as const) {
   describe(`system-call filter of ${arch}`, () => {
-    const program = seccompProgram({ arch, subprocess: true })
-    const alone = seccompProgram({ arch, subprocess: false })
+    const program = seccompProgram({ arch, subprocess: true, unixStreams: false })
+    const alone = seccompProgram({ arch, subprocess: false, unixStreams: false })
     const call = (nr: number, ...args: bigint[]): number =>
       decide(program, { arch: AUDIT_ARCH[arch], nr, args })
     const callAlone = (nr: number, ...args: bigint[]): number =>
@@ -128,6 +128,17 @@ for (const arch of ['x86_64', 'aarch64'] as const) {
         assert.equal(call(nr('socket'), family), EAFNOSUPPORT)
     })
 
+    it('lets a process with an identity make streams of AF_UNIX, and nothing else of it', () => {
+      const own = seccompProgram({ arch, subprocess: true, unixStreams: true })
+      const socket = (...args: bigint[]): number =>
+        decide(own, { arch: AUDIT_ARCH[arch], nr: nr('socket'), args })
+      for (const flags of [0n, 0o2004000n]) assert.equal(socket(1n, 1n | flags), ALLOW)
+      for (const type of [0n, 2n, 3n, 4n, 5n, 0o2004002n, 0o2004005n])
+        assert.equal(socket(1n, type), EAFNOSUPPORT)
+      for (const family of [2n, 10n, 16n]) assert.equal(socket(family, 2n), ALLOW)
+      for (const family of [0n, 17n, 38n, 40n, 44n, 99n]) assert.equal(socket(family, 1n), EAFNOSUPPORT)
+    })
+
     it('lets a process have pairs of sockets that nothing else can be reached by', () => {
       const flags = 0o2004000n
       for (const type of [1n, 5n]) {
@@ -153,7 +164,7 @@ for (const arch of ['x86_64', 'aarch64'] as const) {
 }
 
 it('ends an x86_64 process that calls by the x32 numbers', () => {
-  const program = seccompProgram({ arch: 'x86_64', subprocess: true })
+  const program = seccompProgram({ arch: 'x86_64', subprocess: true, unixStreams: false })
   assert.equal(decide(program, { arch: AUDIT_ARCH.x86_64, nr: 0x40000000 + 165 }), KILL)
   assert.equal(decide(program, { arch: AUDIT_ARCH.x86_64, nr: 0xffffffff }), KILL)
 })
