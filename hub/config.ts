@@ -22,6 +22,15 @@ import {
   type TrustDomain,
 } from '#shared/identity/names.ts'
 import { hubId, natsId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import {
+  endpointConfig,
+  endpointField,
+  relationConfigs,
+  relationsField,
+  type BundleEndpointConfig,
+  type RelationConfig,
+} from './federation/config.ts'
+import { tpmConfigField, tpmConfigOf, type TpmConfig } from './tpm-config.ts'
 
 export interface OperatorConfig {
   readonly name: OperatorName
@@ -61,7 +70,13 @@ export interface HubConfig {
   readonly loginDir: string
   readonly operators: readonly OperatorConfig[]
   readonly policyFile: string | undefined
+  /** which TPMs count; undefined: no evidence of a TPM is taken */
+  readonly tpm: TpmConfig | undefined
   readonly periods: PeriodConfig
+  /** where our bundle is served to other trust domains; undefined: nowhere */
+  readonly bundleEndpoint: BundleEndpointConfig | undefined
+  /** the trust domains whose bundles are fetched */
+  readonly federation: readonly RelationConfig[]
 }
 
 const MAX_BYTES = 256 * 1024
@@ -112,10 +127,13 @@ const FIELDS = {
     { max: 1000 },
   ),
   policyFile: optional(pathText),
+  tpm: optional(tpmConfigField),
   // The life of an SVID is the longest that a revoked one could go unnoticed, so it can be shortened only.
   svidTtlS: optional(integer({ min: 4, max: 300 })),
   anchorMaxAgeS: optional(integer({ min: 2, max: 60 })),
   heartbeatS: optional(integer({ min: 1, max: 3600 })),
+  bundleEndpoint: optional(endpointField),
+  federation: optional(relationsField),
 } as const
 
 /** Names of all fields, for the page that explains them. */
@@ -170,12 +188,26 @@ export function parseConfig(text: string | Uint8Array, base: string): HubConfig 
     loginDir: loginPlace(at(file.loginDir)),
     operators: file.operators,
     policyFile: file.policyFile === undefined ? undefined : at(file.policyFile),
+    tpm: file.tpm === undefined ? undefined : tpmConfigOf(file.tpm, at),
     periods: {
       svidTtlS: file.svidTtlS ?? 300,
       anchorMaxAgeS: file.anchorMaxAgeS ?? 60,
       heartbeatS: file.heartbeatS ?? 30,
     },
+    bundleEndpoint: file.bundleEndpoint && endpointConfig(file.bundleEndpoint, at),
+    federation: relationsOf(file, at),
   })
+}
+
+function relationsOf(
+  { trustDomain, federation = [] }: ReturnType<typeof parseFile>,
+  at: (path: string) => string,
+): readonly RelationConfig[] {
+  try {
+    return relationConfigs(trustDomain, federation, at)
+  } catch (cause) {
+    throw refuse(cause instanceof Error ? cause.message : 'field "federation" is refused', cause)
+  }
 }
 
 // Clients are told this path, and take no other characters from a hub (see parseLoginChallenge).

@@ -1,7 +1,6 @@
 // Puts the hub together in the order in which its parts need each other, and takes it apart in the opposite one.
-import type { Identity } from '#shared/identity/identity.ts'
-import { certificatesToPem } from '#shared/x509/pem.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
+import { openBundleEndpoint, openFederation, tlsMaterial, type ServedBundle } from './assembly/federation.ts'
 import { openGround, type Ground, type HubOptions } from './assembly/ground.ts'
 import { openOffices, type Offices } from './assembly/offices.ts'
 import { Undo } from './assembly/undo.ts'
@@ -10,7 +9,7 @@ import { SelfCheck } from './audit/self-check.ts'
 import type { HubBus } from './bus/bus.ts'
 import { BusLink } from './bus/link.ts'
 import { hubRoutes } from './http/routes.ts'
-import { startHttpServer, type HttpServer, type HttpServerOptions, type TlsMaterial } from './http/server.ts'
+import { startHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts'
 import { Maintenance } from './maintenance.ts'
 import { startBroker, type Broker } from './nats/broker.ts'
 import type { Revocation } from './revocation/revocation.ts'
@@ -57,13 +56,6 @@ async function openBroker(ground: Ground, undo: Undo): Promise<Broker> {
   return broker
 }
 
-function tlsMaterial(identity: Identity): TlsMaterial {
-  return {
-    cert: certificatesToPem(identity.chain),
-    key: identity.key.export({ format: 'pem', type: 'pkcs8' }).toString(),
-  }
-}
-
 function openHttp(ground: Ground, offices: Offices): Promise<HttpServer> {
   const { options, trust, identity, denials, refusals } = ground
   const { clock, log, config } = options
@@ -95,18 +87,23 @@ interface Running {
   readonly bus: HubBus
   readonly revocation: Revocation
   readonly http: HttpServer
+  readonly served: ServedBundle | undefined
   /** pending: a bundle is in force, and what follows from it is not done yet */
   readonly newBundle: { pending: boolean }
 }
 
 // A new bundle may have revoked what the hub and its broker show: both are issued anew, under a rung that it trusts.
 // What fails is tried again at the next refresh, until all of it has succeeded.
-async function refresh({ ground, newBundle }: Running): Promise<void> {
-  const { trust, rungs, natsIdentity, identity, log } = ground
+async function refresh({ ground, served, newBundle }: Running): Promise<void> {
+  const { trust, rungs, log } = ground
   if (await trust.refresh(log)) newBundle.pending = true
   await rungs.refresh(newBundle.pending)
   await rungs.tell(log)
-  if (!newBundle.pending) return
+  if (newBundle.pending) await renewAll(ground, newBundle)
+  await served?.refresh()
+}
+
+async function renewAll({ natsIdentity, identity }: Ground, newBundle: Running['newBundle']): Promise<void> {
   // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
   const broker = await settled(natsIdentity.renewNow())
   const hub = await settled(identity.renewNow())
@@ -151,7 +148,8 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   const ground = await openGround(options, undo)
   const { identity, natsIdentity } = ground
   const broker = await openBroker(ground, undo)
-  const offices = await openOffices(ground, broker)
+  const federation = await openFederation(ground)
+  const offices = await openOffices(ground, broker, federation)
   const { bus, revocation } = offices
   undo.push(() => bus.close())
   const link = new BusLink({ broker, bus, clock: options.clock, log: options.log })
@@ -160,13 +158,18 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   const http = await openHttp(ground, offices)
   undo.push(() => http.close())
   undo.push(() => link.close())
+  const served = await openBundleEndpoint(ground, federation)
+  undo.push(() => served?.close())
+  federation.start()
+  undo.push(() => federation.close())
   identity.start(async (next) => {
     http.setTls(tlsMaterial(next))
+    served?.follow(next)
     // Not waited for: an absent broker must not keep the identity from being renewed in time.
     void link.follow(next)
   })
   natsIdentity.start((next) => broker.setCertificate(next))
-  const running = { ground, broker, bus, revocation, http, newBundle: { pending: false } }
+  const running = { ground, broker, bus, revocation, http, served, newBundle: { pending: false } }
   const maintenance = keepUp(running)
   undo.push(() => maintenance.close())
   return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }

@@ -11,6 +11,7 @@ import { hubOperations } from '../bus/answers.ts'
 import { HubBus } from '../bus/bus.ts'
 import { Gate } from '../bus/gate.ts'
 import type { Operations } from '../bus/operations.ts'
+import type { Federation } from '../federation/federation.ts'
 import { OsLogin } from '../login/os.ts'
 import { ProofFolder } from '../login/proof-folder.ts'
 import type { Broker } from '../nats/broker.ts'
@@ -37,6 +38,7 @@ function credentialIssuer(ground: Ground, broker: Broker): CredentialIssuer {
     clock,
     rows,
     store: store.credentials,
+    svids: store.svids,
     nodes: store.nodes,
     denials,
     issuer: () => rungs.workload(),
@@ -84,11 +86,16 @@ function revocationOf(ground: Ground, broker: Broker, push: () => void): Revocat
 
 function operationsOf(
   ground: Ground,
-  parts: { readonly exchange: TokenExchange; readonly reader: LogReader; readonly revocation: Revocation },
+  parts: {
+    readonly exchange: TokenExchange
+    readonly reader: LogReader
+    readonly revocation: Revocation
+    readonly federation: Federation
+  },
 ): Operations {
   const { options, log: rows, store, denials, refusals, policy, trust, encKeys } = ground
   const { config, clock } = options
-  const { exchange, reader, revocation } = parts
+  const { exchange, reader, revocation, federation } = parts
   const { id: hubId, trustDomain, url } = config
   const place = { hubId, trustDomain, url, root: () => trust.signer }
   return hubOperations({
@@ -101,6 +108,8 @@ function operationsOf(
     anchors: new Anchors({ clock, nodes: store.nodes, log: rows, refusals }),
     registry: new Registry({ ...place, clock, store, policy, rows, revocation, denials }),
     log: reader,
+    federation,
+    policy,
     tasks: taskIdentities(ground),
   })
 }
@@ -164,13 +173,13 @@ async function loginOf(ground: Ground, credentials: CredentialIssuer): Promise<O
 }
 
 /** Throws ZT-400-CONFIG for a login folder that is not safe to use. */
-export async function openOffices(ground: Ground, broker: Broker): Promise<Offices> {
+export async function openOffices(ground: Ground, broker: Broker, federation: Federation): Promise<Offices> {
   const { options, log, policy } = ground
   const credentials = credentialIssuer(ground, broker)
   const exchange = tokenExchange(ground)
   const reader = new LogReader({ log, policy, clock: options.clock })
   const revocation = revocationOf(ground, broker, () => bus.pushDenyList())
-  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation }))
+  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation, federation }))
   const admission = admissionOf(ground, credentials)
   const login = await loginOf(ground, credentials)
   return { admission, login, exchange, reader, revocation, bus }

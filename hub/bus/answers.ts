@@ -6,11 +6,15 @@ import { nodeNameOf, principalKind } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
 import type { HubResults, LogRequest } from '#shared/protocol/hub-ops.ts'
+import type { TrustOp } from '#shared/protocol/trust-ops.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import type { Anchors } from '../audit/anchors.ts'
 import type { LogReader } from '../audit/log-reader.ts'
 import type { TokenExchange } from '../authority/exchange.ts'
+import { requireAllowed, type Policy } from '../authority/policy.ts'
+import type { Federation } from '../federation/federation.ts'
 import type { HubEncKeys } from '../identity/enc-keys.ts'
+import type { TrustOffice } from '../identity/trust-office.ts'
 import type { Asking, Registry } from '../registry/registry.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { NodeStore, NodeVoice } from '../store/store.ts'
@@ -28,7 +32,10 @@ export interface AnswerParts {
   readonly anchors: Anchors
   readonly registry: Registry
   readonly log: LogReader
+  readonly federation: Federation
+  readonly policy: Policy
   readonly tasks: TaskIdentities
+  readonly trustOffice: TrustOffice
 }
 
 function requestOf({ envelope, sha256 }: Received): RowRequest {
@@ -69,6 +76,18 @@ async function readLog(log: LogReader, wish: LogRequest, { caller }: Received): 
   return { kind: wish.kind, data: encodeBase64url(await bytes) }
 }
 
+function trustOperations(office: TrustOffice): Pick<Operations, TrustOp> {
+  return {
+    'bundle.show': (_params, received) => office.showBundle(askingOf(received)),
+    'bundle.import': (params, received) => office.importBundle(params, askingOf(received)),
+    'ladder.status': (_params, received) => office.ladder(askingOf(received)),
+    'ladder.request': (params, received) => office.requestLadder(params, askingOf(received)),
+    'ladder.import': (params, received) => office.importLadder(params, askingOf(received)),
+    'ladder.usage': (_params, received) => office.statement(askingOf(received)),
+    'ceremony.anchor': (params, received) => office.anchorCeremony(params, askingOf(received)),
+  }
+}
+
 export function hubOperations(parts: AnswerParts): Operations {
   const { registry, exchange, anchors, denials, encKeys, tasks } = parts
   return {
@@ -92,7 +111,13 @@ export function hubOperations(parts: AnswerParts): Operations {
     allow: (params, received) => registry.allow(params, askingOf(received)),
     'can-i': async ({ cmd }, received) => ({ result: await exchange.canI(cmd, received.caller) }),
     log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
+    ...trustOperations(parts.trustOffice),
     deny: async () => ({ result: { deny: denials.signed() } }),
+    bundles: async (params) => ({ result: await parts.federation.bundles(params) }),
+    'federation.list': async (_params, { caller }) => {
+      requireAllowed(parts.policy.onHub(caller.id, { action: 'federation.list' }))
+      return { result: { relations: parts.federation.list() } }
+    },
     anchor: async (params, received) => {
       await requireVoice(parts, received)
       return anchors.anchor(params, { caller: received.caller, request: requestOf(received) })

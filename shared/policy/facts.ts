@@ -53,7 +53,19 @@ export type NodeRequest =
   | { readonly action: 'watch' | 'kill'; readonly proc: string; readonly cmdDigest: string }
   | { readonly action: 'list' | 'audit.export'; readonly cmdDigest: string }
 
-export type HubAction = 'node.list' | 'node.join-token' | 'node.revoke' | 'revoke' | 'allow' | 'log.read'
+export type HubAction =
+  | 'node.list'
+  | 'node.join-token'
+  | 'node.revoke'
+  | 'revoke'
+  | 'allow'
+  | 'log.read'
+  | 'federation.list'
+  | 'trust.read'
+  | 'bundle.import'
+  | 'ladder.request'
+  | 'ladder.import'
+  | 'ceremony.anchor'
 
 const TYPE_OF = { operator: 'Operator', agent: 'Agent', ci: 'Ci' } as const
 

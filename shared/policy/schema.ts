@@ -35,7 +35,8 @@ type HubContext = {
 action "spawn" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: SpawnContext };
 action "watch", "kill" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: ProcessContext };
 action "list", "audit.export" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: NodeContext };
-action "node.list", "node.join-token", "node.revoke", "revoke", "allow", "log.read"
+action "node.list", "node.join-token", "node.revoke", "revoke", "allow", "log.read", "federation.list",
+  "trust.read", "bundle.import", "ladder.request", "ladder.import", "ceremony.anchor"
   appliesTo { principal: [Operator, Agent, Ci], resource: [Hub], context: HubContext };
 `
 

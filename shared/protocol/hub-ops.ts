@@ -23,6 +23,14 @@ import {
   type ExchangeResponse,
 } from './exchange.ts'
 import {
+  parseBundlesRequest,
+  parseBundlesResult,
+  parseRelationStatus,
+  type BundlesRequest,
+  type BundlesResult,
+  type RelationStatus,
+} from './federation.ts'
+import {
   base64Field,
   bytes32Field,
   compactField,
@@ -46,6 +54,7 @@ import {
   type TaskSvidParams,
   type TaskSvidResult,
 } from './task-ops.ts'
+import { TRUST_OPS, TRUST_PARAMS, TRUST_RESULTS, type TrustParams, type TrustResults } from './trust-ops.ts'
 
 export const HUB_OPS = [
   'hello',
@@ -59,10 +68,13 @@ export const HUB_OPS = [
   'can-i',
   'log',
   'deny',
+  'bundles',
+  'federation.list',
   'anchor',
   'task.svid',
   'task.jwt',
   'task.ended',
+  ...TRUST_OPS,
 ] as const
 
 export type HubOp = (typeof HUB_OPS)[number]
@@ -104,7 +116,7 @@ export interface Grounds {
   readonly since?: number
 }
 
-export interface HubParams {
+export interface HubParams extends TrustParams {
   readonly hello: { readonly enc_key: string }
   readonly 'enc-key': { readonly enc_key: string }
   readonly token: ExchangeRequest
@@ -118,13 +130,15 @@ export interface HubParams {
   readonly 'can-i': { readonly cmd: Command }
   readonly log: LogRequest
   readonly deny: Empty
+  readonly bundles: BundlesRequest
+  readonly 'federation.list': Empty
   readonly anchor: AnchorRequest
   readonly 'task.svid': TaskSvidParams
   readonly 'task.jwt': TaskJwtParams
   readonly 'task.ended': { readonly proc: ProcId }
 }
 
-export interface HubResults {
+export interface HubResults extends TrustResults {
   readonly hello: { readonly hub_key: string; readonly deny: string }
   readonly 'enc-key': { readonly kid: string }
   readonly token: ExchangeResponse
@@ -143,6 +157,8 @@ export interface HubResults {
   }
   readonly log: LogResult
   readonly deny: { readonly deny: string }
+  readonly bundles: BundlesResult
+  readonly 'federation.list': { readonly relations: readonly RelationStatus[] }
   readonly anchor: AnchorResponse
   readonly 'task.svid': TaskSvidResult
   readonly 'task.jwt': TaskJwtResult
@@ -163,6 +179,7 @@ function byTarget<A, B>(byId: Parser<A>, byThumbprint: Parser<B>): Parser<A | B>
 }
 
 const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
+  ...TRUST_PARAMS,
   hello: encKeyParams,
   'enc-key': encKeyParams,
   token: parseExchangeRequest,
@@ -188,6 +205,8 @@ const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
     entries: object({ kind: literal('entries'), from: integer({ min: 0 }) }),
   }),
   deny: empty,
+  bundles: parseBundlesRequest,
+  'federation.list': empty,
   anchor: parseAnchorRequest,
   'task.svid': parseTaskSvidParams,
   'task.jwt': parseTaskJwtParams,
@@ -207,6 +226,7 @@ const nodeEntry: Parser<NodeEntry> = object({
 })
 
 const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
+  ...TRUST_RESULTS,
   hello: object({ hub_key: compactField, deny: statementField }),
   'enc-key': object({ kid: string({ max: 64, pattern: /^[A-Za-z0-9._-]+$/ }) }),
   token: parseExchangeResponse,
@@ -225,6 +245,8 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
     entries: object({ kind: literal('entries'), data: base64Field }),
   }),
   deny: object({ deny: statementField }),
+  bundles: parseBundlesResult,
+  'federation.list': object({ relations: array(parseRelationStatus, { max: 64 }) }),
   anchor: parseAnchorResponse,
   'task.svid': parseTaskSvidResult,
   'task.jwt': parseTaskJwtResult,
