@@ -567,6 +567,30 @@ export const ERROR_TABLE = {
     summary: 'a trust bundle that no trusted root signed, or an older one than is held',
     remedy: 'fetch the bundle again; pin the right root',
   },
+  'ZT-403-QUORUM': {
+    section: 'Keys and ceremonies',
+    exit: 4,
+    summary: 'the approvals or signatures of the officers do not make a quorum; details.reason says why',
+    remedy: 'get the approvals that are missing, for this very file; the set of officers changes by a ceremony',
+  },
+  'ZT-403-UNCONFIRMED': {
+    section: 'Keys and ceremonies',
+    exit: 4,
+    summary: 'a step of a ceremony was not confirmed by those present',
+    remedy: 'read the plan again; what was done until then is in the transcript',
+  },
+  'ZT-412-ONLINE': {
+    section: 'Keys and ceremonies',
+    exit: 4,
+    summary: 'the machine of a ceremony has a network',
+    remedy: 'take every interface down or unplug it, then begin again',
+  },
+  'ZT-412-RETIRE': {
+    section: 'Keys and ceremonies',
+    exit: 4,
+    summary: 'a root cannot be retired yet; details.reason says why',
+    remedy: 'wait until both roots were trusted for seven days and no live SVID leads to the old one',
+  },
   'ZT-422-CEREMONY': {
     section: 'Keys and ceremonies',
     exit: 2,
