@@ -129,6 +129,12 @@ export const ERROR_TABLE = {
     summary: 'the bundle endpoint of a foreign trust domain does not answer',
     remedy: 'none: it is asked again at the next interval, and the bundle that is held stays in use',
   },
+  'ZT-404-TRUST-DOMAIN': {
+    section: 'Identity',
+    exit: 3,
+    summary: 'the hub holds no bundle of that trust domain',
+    remedy: '`ztctl federation ls` lists those that it fetches',
+  },
   'ZT-422-SPIFFE-BUNDLE': {
     section: 'Identity',
     exit: 4,

@@ -8,6 +8,8 @@ export type VerbName =
   | 'can-i'
   | 'completion'
   | 'doctor'
+  | 'federation bundle'
+  | 'federation ls'
   | 'help'
   | 'kill'
   | 'login'
@@ -272,6 +274,29 @@ export const VERBS: readonly VerbSpec[] = [
     flags: ['node', 'cap', 'workdir', 'output', 'quiet'],
     command: 'optional',
     nodes: 'one',
+  },
+  {
+    ...NOTHING,
+    name: 'federation ls',
+    summary: 'list the foreign trust domains whose bundles the hub fetches',
+    examples: [
+      { what: 'list them, and what fails', line: 'ztctl federation ls' },
+      { what: 'for a script', line: 'ztctl federation ls -o json' },
+    ],
+    flags: LISTING,
+  },
+  {
+    ...NOTHING,
+    name: 'federation bundle',
+    summary: "print a trust domain's SPIFFE bundle; our own without a name",
+    detail:
+      'What is printed is public. The other side needs ours once, to trust the endpoint that serves it from then on.',
+    examples: [
+      { what: 'our own, for the other side', line: 'ztctl federation bundle > mesh.example.json' },
+      { what: 'the one that the hub fetched', line: 'ztctl federation bundle other.example' },
+    ],
+    operands: [{ name: 'TRUST-DOMAIN', required: false }],
+    flags: [],
   },
   {
     ...NOTHING,

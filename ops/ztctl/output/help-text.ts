@@ -8,6 +8,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ['Processes', ['spawn', 'run', 'ps', 'logs', 'kill']],
   ['Nodes', ['node ls', 'node join-token', 'node revoke']],
   ['Access', ['login', 'logout', 'whoami', 'can-i', 'revoke', 'allow']],
+  ['Federation', ['federation ls', 'federation bundle']],
   ['Evidence', ['audit verify']],
   ['This machine', ['doctor', 'version', 'completion', 'help']],
 ]
