@@ -5,7 +5,12 @@ import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { canonicalJson } from '#shared/encoding/canonical-json.ts'
 import type { JsonObject, JsonValue } from '#shared/encoding/json-value.ts'
 import { array, object, oneOf, optional, string, type Parser } from '#shared/encoding/shape.ts'
-import { parseStrictJson } from '#shared/encoding/strict-json.ts'
+import {
+  JsonNumber,
+  parseForeignJson,
+  parseStrictJson,
+  type ForeignJson,
+} from '#shared/encoding/strict-json.ts'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import type { TrustDomain } from '#shared/identity/names.ts'
 import { parseSpiffeId, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -106,8 +111,7 @@ export function signJwtSvid(key: JwtSigningKey, claims: JwtSvidClaims): string {
 /**
  * Judges a token by JWT-SVID §2 to §4: compact form, an algorithm of the list and no other header, a subject that is a
  * SPIFFE ID, a key of that ID's own trust domain, an audience that is ours, an end that is not past.
- * ZT-401-JWT-SVID with details.reason: form, header, sub, bundle, key, signature, aud, exp, nbf. Numbers that are not
- * whole are refused with the form: two parsers could read them differently.
+ * ZT-401-JWT-SVID with details.reason: form, header, sub, bundle, key, signature, aud, exp, nbf.
  */
 export function validateJwtSvid(token: string, context: JwtSvidContext): VerifiedJwtSvid {
   const { header, claims, signed, signature } = split(token)
@@ -164,17 +168,38 @@ function split(token: string): Parts {
   if (headerPart === undefined || payloadPart === undefined || signaturePart === undefined || rest.length > 0)
     throw refuse('form', 'is not a compact jws')
   const header = attempt('header', () => parseHeader(readJson(headerPart, MAX_HEADER_BYTES), ''))
-  const claims = attempt('form', () => readJson(payloadPart, MAX_TOKEN_CHARACTERS))
+  const claims = attempt('form', () => readClaims(payloadPart))
   const signature = attempt('form', () => decodeBase64url(signaturePart, 'signature'))
-  if (typeof claims !== 'object' || claims === null || isList(claims)) throw refuse('form', 'has no claims')
   return { header, claims, signature, signed: Buffer.from(`${headerPart}.${payloadPart}`, 'ascii') }
 }
-
-const isList = (value: JsonValue): value is readonly JsonValue[] => Array.isArray(value)
 
 function readJson(text: string, maxBytes: number): JsonValue {
   return parseStrictJson(decodeBase64url(text, 'part'), { maxBytes })
 }
+
+// RFC 7519 §2: a time may have a fraction, and other claims are none of our business.
+function readClaims(text: string): JsonObject {
+  const json = decodeBase64url(text, 'payload')
+  const claims = plain(parseForeignJson(json, { maxBytes: MAX_TOKEN_CHARACTERS }))
+  if (typeof claims === 'object' && claims !== null && !isList(claims)) return claims
+  throw refuse('form', 'has no claims')
+}
+
+function plain(value: ForeignJson): JsonValue {
+  if (value instanceof JsonNumber) return finite(Number(value.text))
+  if (typeof value !== 'object' || value === null) return value
+  if (isForeignList(value)) return value.map(plain)
+  const members = Object.entries<ForeignJson>(value).map(([name, member]) => [name, plain(member)])
+  return Object.fromEntries(members) as JsonObject
+}
+
+function finite(value: number): number {
+  if (Number.isFinite(value)) return value
+  throw refuse('form', 'has a number that is too large')
+}
+
+const isList = (value: JsonValue): value is readonly JsonValue[] => Array.isArray(value)
+const isForeignList = (value: ForeignJson): value is readonly ForeignJson[] => Array.isArray(value)
 
 function subjectOf(claims: JsonObject): SpiffeId {
   return attempt('sub', () => parseSpiffeId(claims['sub']))
@@ -196,7 +221,7 @@ function attempt<T>(reason: string, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    if (!isZtError(error)) throw error
+    if (!isZtError(error) || error.code === 'ZT-401-JWT-SVID') throw error
     throw refuse(reason, `does not have the accepted form (${error.code})`)
   }
 }
