@@ -47,6 +47,8 @@ export interface ListenConfig {
 export interface PeriodConfig {
   /** life of an SVID, seconds */
   readonly svidTtlS: number
+  /** life of the hub's own SVID, seconds */
+  readonly hubSvidTtlS: number
   /** a node whose last anchor is older gets no tokens, seconds */
   readonly anchorMaxAgeS: number
   /** how often an idle hub writes a heartbeat row, seconds */
@@ -130,6 +132,8 @@ const FIELDS = {
   tpm: optional(tpmConfigField),
   // The life of an SVID is the longest that a revoked one could go unnoticed, so it can be shortened only.
   svidTtlS: optional(integer({ min: 4, max: 300 })),
+  // Whoever asks the hub has its key for as long as that lives.
+  hubSvidTtlS: optional(integer({ min: 10, max: 300 })),
   anchorMaxAgeS: optional(integer({ min: 2, max: 60 })),
   heartbeatS: optional(integer({ min: 1, max: 3600 })),
   bundleEndpoint: optional(endpointField),
@@ -191,6 +195,7 @@ export function parseConfig(text: string | Uint8Array, base: string): HubConfig 
     tpm: file.tpm === undefined ? undefined : tpmConfigOf(file.tpm, at),
     periods: {
       svidTtlS: file.svidTtlS ?? 300,
+      hubSvidTtlS: file.hubSvidTtlS ?? 300,
       anchorMaxAgeS: file.anchorMaxAgeS ?? 60,
       heartbeatS: file.heartbeatS ?? 30,
     },

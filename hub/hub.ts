@@ -1,4 +1,5 @@
 // Puts the hub together in the order in which its parts need each other, and takes it apart in the opposite one.
+import type { Identity } from '#shared/identity/identity.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { openBundleEndpoint, openFederation, tlsMaterial, type ServedBundle } from './assembly/federation.ts'
 import { openGround, type Ground, type HubOptions } from './assembly/ground.ts'
@@ -10,6 +11,7 @@ import type { HubBus } from './bus/bus.ts'
 import { BusLink } from './bus/link.ts'
 import { hubRoutes } from './http/routes.ts'
 import { startHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts'
+import { TrustUpkeep } from './identity/upkeep.ts'
 import { Maintenance } from './maintenance.ts'
 import { startBroker, type Broker } from './nats/broker.ts'
 import type { Revocation } from './revocation/revocation.ts'
@@ -88,32 +90,7 @@ interface Running {
   readonly revocation: Revocation
   readonly http: HttpServer
   readonly served: ServedBundle | undefined
-  /** pending: a bundle is in force, and what follows from it is not done yet */
-  readonly newBundle: { pending: boolean }
-}
-
-// A new bundle may have revoked what the hub and its broker show: both are issued anew, under a rung that it trusts.
-// What fails is tried again at the next refresh, until all of it has succeeded.
-async function refresh({ ground, served, newBundle }: Running): Promise<void> {
-  const { trust, rungs, log } = ground
-  if (await trust.refresh(log)) newBundle.pending = true
-  await rungs.refresh(newBundle.pending)
-  await rungs.tell(log)
-  if (newBundle.pending) await renewAll(ground, newBundle)
-  await served?.refresh()
-}
-
-async function renewAll({ natsIdentity, identity }: Ground, newBundle: Running['newBundle']): Promise<void> {
-  // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
-  const broker = await settled(natsIdentity.renewNow())
-  const hub = await settled(identity.renewNow())
-  for (const outcome of [broker, hub]) if (outcome.status === 'rejected') throw outcome.reason
-  newBundle.pending = false
-}
-
-async function settled(work: Promise<void>): Promise<PromiseSettledResult<void>> {
-  const [outcome] = await Promise.allSettled([work])
-  return outcome
+  readonly upkeep: TrustUpkeep
 }
 
 async function heartbeat({ options, log }: Ground): Promise<void> {
@@ -134,7 +111,7 @@ function keepUp(running: Running): Maintenance {
     { name: 'push', run: () => bus.pushDenyList() },
     { name: 'keys', run: () => ground.encKeys.rotate() },
     { name: 'jwt-keys', run: () => ground.jwtAuthority.rotate() },
-    { name: 'refresh', run: () => refresh(running) },
+    { name: 'refresh', run: () => running.upkeep.refresh() },
     { name: 'prune', run: () => ground.store.prune(clock.now()) },
     { name: 'tidy', run: () => revocation.tidy() },
     { name: 'heartbeat', run: () => heartbeat(ground) },
@@ -144,12 +121,30 @@ function keepUp(running: Running): Maintenance {
   return maintenance
 }
 
+async function startUpkeep(ground: Ground, broker: Broker): Promise<TrustUpkeep> {
+  const { options, trust, rungs, identity, natsIdentity, store, log: rows } = ground
+  const { clock, log } = options
+  const revokeUsers = (keys: readonly string[]): Promise<void> => broker.revoke(keys)
+  const { svids } = store
+  // The broker signs nothing: a certificate that it does not show any more is used by nobody.
+  const shown = ({ id, thumbprint }: Identity): Promise<void> => svids.endOthers(id, thumbprint)
+  await shown(natsIdentity.current())
+  natsIdentity.start(async (next) => {
+    await broker.setCertificate(next)
+    await shown(next)
+  })
+  return new TrustUpkeep({ trust, rungs, identity, natsIdentity, svids, revokeUsers, rows, clock, log })
+}
+
 async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   const ground = await openGround(options, undo)
-  const { identity, natsIdentity } = ground
+  const { identity } = ground
   const broker = await openBroker(ground, undo)
   const federation = await openFederation(ground)
-  const offices = await openOffices(ground, broker, federation)
+  // Whoever imports something cannot do so before all of it is put together.
+  const late: { upkeep?: TrustUpkeep } = {}
+  const trustChanged = async (): Promise<void> => late.upkeep?.changed()
+  const offices = await openOffices(ground, broker, { federation, trustChanged })
   const { bus, revocation } = offices
   undo.push(() => bus.close())
   const link = new BusLink({ broker, bus, clock: options.clock, log: options.log })
@@ -168,11 +163,12 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
     // Not waited for: an absent broker must not keep the identity from being renewed in time.
     void link.follow(next)
   })
-  natsIdentity.start((next) => broker.setCertificate(next))
-  const running = { ground, broker, bus, revocation, http, served, newBundle: { pending: false } }
+  const upkeep = await startUpkeep(ground, broker)
+  late.upkeep = upkeep
+  const running = { ground, broker, bus, revocation, http, served, upkeep }
   const maintenance = keepUp(running)
   undo.push(() => maintenance.close())
-  return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }
+  return { port: http.port, refresh: () => upkeep.refresh(), close: () => undo.run() }
 }
 
 /** Starts a hub on what `hub init` and the ceremony made. Rejects with the code of the part that could not start. */

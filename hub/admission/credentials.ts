@@ -8,19 +8,23 @@ import { thumbprint } from '#shared/jose/keys.ts'
 import type { Credentials, LogIdentity, NatsAccess, NatsKeyProof } from '#shared/protocol/admission.ts'
 import { verifyNkeySignature } from '#shared/nats/nkeys.ts'
 import type { VerifiedCsr } from '#shared/x509/csr.ts'
-import { issueSvid, type IssuedSvid, type Issuer } from '#pki/issuance/issue.ts'
-import type { RowWriter } from '../audit/rows.ts'
+import { issueSvid, type IssuedSvid } from '#pki/issuance/issue.ts'
+import type { RungIssuer } from '#pki/issuance/ladder.ts'
+import type { JsonObject } from '#shared/encoding/json-value.ts'
+import type { NodeAttestation } from '#shared/protocol/node-inspection.ts'
+import type { RowWriter, WrittenRow } from '../audit/rows.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { CredentialStore, NodeStore, NodeVoice } from '../store/store.ts'
+import type { CredentialStore, NodeStore, NodeVoice, SvidLedger } from '../store/store.ts'
 
 export interface CredentialParts {
   readonly clock: Clock
   readonly rows: RowWriter
   readonly store: CredentialStore
+  readonly svids: Pick<SvidLedger, 'record'>
   readonly nodes: Pick<NodeStore, 'speaks'>
   readonly denials: Denials
   /** The workload CA of this moment. Throws ZT-503-LADDER. */
-  readonly issuer: () => Issuer
+  readonly issuer: () => RungIssuer
   readonly svidTtlMs: number
   /** See NatsAuthority.userJwt(). */
   readonly userJwt: (user: {
@@ -44,6 +48,15 @@ export interface CredentialOrder {
   readonly machine?: { readonly name: string; readonly device: Uint8Array }
   /** ties the rows of one admission together */
   readonly txn: string
+  /** what the SVID stands on, for its row */
+  readonly grounds?: JsonObject
+}
+
+/** Credentials, and the row that says so. */
+export interface Issued {
+  readonly credentials: Credentials
+  readonly svid: NodeAttestation['svid']
+  readonly row: WrittenRow
 }
 
 /** Throws ZT-401-EVIDENCE unless the holder of the NATS key signed the transcript. */
@@ -66,10 +79,16 @@ export class CredentialIssuer {
 
   /** Throws ZT-401-EVIDENCE, ZT-403-REVOKED, ZT-503-LADDER, ZT-503-STORE, ZT-503-AUDIT: then nothing was given out. */
   async issue(order: CredentialOrder): Promise<Credentials> {
-    const { clock, denials, store, svidTtlMs } = this.#parts
+    return (await this.issueNoted(order)).credentials
+  }
+
+  /** The same, with what was written about it. */
+  async issueNoted(order: CredentialOrder): Promise<Issued> {
+    const { clock, denials, store, svids, svidTtlMs } = this.#parts
     const now = clock.now()
+    const issuer = this.#parts.issuer()
     const svid = issueSvid({
-      issuer: this.#parts.issuer(),
+      issuer,
       csr: order.csr,
       id: order.id,
       ttlMs: svidTtlMs,
@@ -82,13 +101,22 @@ export class CredentialIssuer {
     // Known to a revocation before it is known to its holder.
     const { id, natsKey, machine } = order
     const device = machine === undefined ? {} : { device: machine.device }
-    await store.add({ id, natsKey, thumbprint: print, expires, ...device })
-    await this.#writeRow(order, svid, print)
+    const below = { issuer: issuer.certificate.keyId, root: issuer.root }
+    await Promise.all([
+      store.add({ id, natsKey, thumbprint: print, expires, ...device }),
+      svids.record({ thumbprint: print, id, expires, ...below }),
+    ])
+    const row = await this.#writeRow(order, svid, print)
     // A machine that takes the name over during the writes above has ended the credential, or is found here.
     if (machine !== undefined) await this.#requireVoice({ name: machine.name, id, thumbprint: print })
     // A revocation during the writes above has either found the credential in the store, or is found here.
     denials.list.check({ id: order.id, thumbprint: print })
-    return this.#answer(svid, natsJwt)
+    const { serial, notBefore, notAfter } = svid
+    return {
+      credentials: this.#answer(svid, natsJwt),
+      svid: { serial, x5t: print, notBefore, notAfter },
+      row,
+    }
   }
 
   /** Ends what other machines than this one hold under its name. Errors: those of Broker.revoke(). */
@@ -104,13 +132,19 @@ export class CredentialIssuer {
     throw new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
   }
 
-  async #writeRow(order: CredentialOrder, svid: IssuedSvid, print: string): Promise<void> {
-    await this.#parts.rows.append({
+  #writeRow(order: CredentialOrder, svid: IssuedSvid, print: string): Promise<WrittenRow> {
+    return this.#parts.rows.append({
       type: 'svid.issued',
       out: 'allow',
       txn: order.txn,
       actor: { sub: order.id, x5t: print },
-      obj: { serial: svid.serial, not_before: svid.notBefore, not_after: svid.notAfter, nats: order.natsKey },
+      obj: {
+        serial: svid.serial,
+        not_before: svid.notBefore,
+        not_after: svid.notAfter,
+        nats: order.natsKey,
+        ...order.grounds,
+      },
     })
   }
 

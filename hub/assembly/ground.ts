@@ -27,8 +27,6 @@ export interface HubOptions {
   readonly onFatal: (error: unknown) => void
 }
 
-/** Life of the hub's own SVID, milliseconds: that of everybody's. */
-const HUB_TTL_MS = 300_000
 /** Life of the broker's certificate, milliseconds: it is on disk while the broker runs, so it is renewed rarely. */
 const NATS_TTL_MS = 12 * 60 * 60_000
 
@@ -53,7 +51,8 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   if (trust.validator.bundle.trustDomain !== config.trustDomain)
     throw new ZtError('ZT-400-CONFIG', 'trustDomain is not that of the bundle')
   const place = { stateDir: config.stateDir, secretFile: config.sealKeyFile, hub: config.id }
-  const rungs = await Rungs.open({ place, trust: trust.validator, clock, log })
+  const publishMs = config.periods.svidTtlS * 1000
+  const rungs = await Rungs.open({ place, trust, publishMs, clock, log })
   const state = await openState(config, clock)
   undo.push(() => state.store.close())
   undo.push(() => state.log.close())
@@ -62,8 +61,14 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   // A newer bundle that was put into bundleFile while the hub was down is in force before anything is issued.
   if (await trust.refresh(state.log)) await rungs.refresh(true)
   await rungs.tell(state.log)
-  const infra = { dnsNames: config.dnsNames, issuer: () => rungs.infra(), clock, rows: state.log, log }
-  const identity = await InfraIdentity.open({ ...infra, id: config.id, ttlMs: HUB_TTL_MS })
+  const { svids } = state.store
+  const { dnsNames } = config
+  const infra = { dnsNames, issuer: () => rungs.infra(), clock, rows: state.log, svids, log }
+  const identity = await InfraIdentity.open({
+    ...infra,
+    id: config.id,
+    ttlMs: config.periods.hubSvidTtlS * 1000,
+  })
   undo.push(() => identity.close())
   const natsIdentity = await InfraIdentity.open({ ...infra, id: config.natsId, ttlMs: NATS_TTL_MS })
   undo.push(() => natsIdentity.close())

@@ -12,6 +12,7 @@ import { HubBus } from '../bus/bus.ts'
 import { Gate } from '../bus/gate.ts'
 import type { Operations } from '../bus/operations.ts'
 import type { Federation } from '../federation/federation.ts'
+import { TrustOffice } from '../identity/trust-office.ts'
 import { OsLogin } from '../login/os.ts'
 import { ProofFolder } from '../login/proof-folder.ts'
 import type { Broker } from '../nats/broker.ts'
@@ -91,6 +92,7 @@ function operationsOf(
     readonly reader: LogReader
     readonly revocation: Revocation
     readonly federation: Federation
+    readonly trustChanged: Offer['trustChanged']
   },
 ): Operations {
   const { options, log: rows, store, denials, refusals, policy, trust, encKeys } = ground
@@ -111,7 +113,15 @@ function operationsOf(
     federation,
     policy,
     tasks: taskIdentities(ground),
+    trustOffice: trustOffice(ground, parts.trustChanged),
   })
+}
+
+function trustOffice(ground: Ground, changed: () => Promise<void>): TrustOffice {
+  const { options, log: rows, store, policy, trust, rungs } = ground
+  const { clock } = options
+  const identity = current(ground)
+  return new TrustOffice({ trust, rungs, svids: store.svids, policy, rows, clock, identity, changed })
 }
 
 function taskIdentities(ground: Ground): TaskIdentities {
@@ -124,6 +134,7 @@ function taskIdentities(ground: Ground): TaskIdentities {
     refusals,
     denials,
     tasks: store.tasks,
+    svids: store.svids,
     nodes: store.nodes,
     issuer: () => rungs.workload(),
     jwt: jwtAuthority,
@@ -172,14 +183,21 @@ async function loginOf(ground: Ground, credentials: CredentialIssuer): Promise<O
   return new OsLogin({ hubId, trustDomain, operators, folder, clock, rows, refusals, denials, credentials })
 }
 
+/** What the offices are given beside the ground and the broker. */
+export interface Offer {
+  readonly federation: Federation
+  /** awaited after each import of a bundle or a ladder */
+  readonly trustChanged: () => Promise<void>
+}
+
 /** Throws ZT-400-CONFIG for a login folder that is not safe to use. */
-export async function openOffices(ground: Ground, broker: Broker, federation: Federation): Promise<Offices> {
+export async function openOffices(ground: Ground, broker: Broker, offer: Offer): Promise<Offices> {
   const { options, log, policy } = ground
   const credentials = credentialIssuer(ground, broker)
   const exchange = tokenExchange(ground)
   const reader = new LogReader({ log, policy, clock: options.clock })
   const revocation = revocationOf(ground, broker, () => bus.pushDenyList())
-  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation, federation }))
+  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation, ...offer }))
   const admission = admissionOf(ground, credentials)
   const login = await loginOf(ground, credentials)
   return { admission, login, exchange, reader, revocation, bus }

@@ -5,6 +5,7 @@ import type { Clock } from '#shared/host/clock.ts'
 import { nodeNameOf, principalKind } from '#shared/identity/spiffe-id.ts'
 import type { RowRequest } from '#shared/log/row.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
+import type { AttestationOp } from '#shared/protocol/attestation-ops.ts'
 import type { HubResults, LogRequest } from '#shared/protocol/hub-ops.ts'
 import type { TrustOp } from '#shared/protocol/trust-ops.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
@@ -15,6 +16,7 @@ import { requireAllowed, type Policy } from '../authority/policy.ts'
 import type { Federation } from '../federation/federation.ts'
 import type { HubEncKeys } from '../identity/enc-keys.ts'
 import type { TrustOffice } from '../identity/trust-office.ts'
+import type { AttestationOffice } from '../registry/attestation-office.ts'
 import type { Asking, Registry } from '../registry/registry.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { NodeStore, NodeVoice } from '../store/store.ts'
@@ -31,6 +33,7 @@ export interface AnswerParts {
   readonly exchange: TokenExchange
   readonly anchors: Anchors
   readonly registry: Registry
+  readonly attestationOffice: AttestationOffice
   readonly log: LogReader
   readonly federation: Federation
   readonly policy: Policy
@@ -88,6 +91,14 @@ function trustOperations(office: TrustOffice): Pick<Operations, TrustOp> {
   }
 }
 
+function attestationOperations(office: AttestationOffice): Pick<Operations, AttestationOp> {
+  return {
+    'node.inspect': (params, received) => office.inspect(params, askingOf(received)),
+    'pcr-policy.apply': (params, received) => office.applyPolicy(params, askingOf(received)),
+    'pcr-policy.show': (_params, received) => office.showPolicy(askingOf(received)),
+  }
+}
+
 export function hubOperations(parts: AnswerParts): Operations {
   const { registry, exchange, anchors, denials, encKeys, tasks } = parts
   return {
@@ -112,6 +123,7 @@ export function hubOperations(parts: AnswerParts): Operations {
     'can-i': async ({ cmd }, received) => ({ result: await exchange.canI(cmd, received.caller) }),
     log: async (wish, received) => ({ result: await readLog(parts.log, wish, received) }),
     ...trustOperations(parts.trustOffice),
+    ...attestationOperations(parts.attestationOffice),
     deny: async () => ({ result: { deny: denials.signed() } }),
     bundles: async (params) => ({ result: await parts.federation.bundles(params) }),
     'federation.list': async (_params, { caller }) => {

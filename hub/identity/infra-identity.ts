@@ -6,17 +6,20 @@ import type { Logger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256, thumbprint } from '#shared/jose/keys.ts'
-import { issueInfraLeaf, type Issuer } from '#pki/issuance/issue.ts'
+import { issueInfraLeaf } from '#pki/issuance/issue.ts'
+import type { RungIssuer } from '#pki/issuance/ladder.ts'
 import type { RowWriter } from '../audit/rows.ts'
+import type { SvidLedger } from '../store/store.ts'
 
 export interface InfraParts {
   readonly id: SpiffeId
   readonly dnsNames: readonly string[]
   /** Throws ZT-503-LADDER. */
-  readonly issuer: () => Issuer
+  readonly issuer: () => RungIssuer
   readonly ttlMs: number
   readonly clock: Clock
   readonly rows: RowWriter
+  readonly svids: Pick<SvidLedger, 'record'>
   readonly log: Logger
 }
 
@@ -26,18 +29,21 @@ export type RenewalListener = (identity: Identity) => Promise<void>
 const RETRY_MS = 2000
 const LOOK_MS = 5000
 
-function makeIdentity({
-  id,
-  dnsNames,
-  issuer,
-  ttlMs,
-  clock,
-}: InfraParts): Identity & { readonly serial: string } {
+interface Made {
+  readonly identity: Identity
+  readonly serial: string
+  readonly issuer: RungIssuer
+}
+
+function makeIdentity(parts: InfraParts): Made {
+  const { id, dnsNames, ttlMs, clock } = parts
+  const issuer = parts.issuer()
   const { privateKey, publicKey, spki } = generateP256()
-  const order = { issuer: issuer(), csr: { spki, publicKey }, id, ttlMs, now: clock.now(), dnsNames, ips: [] }
+  const order = { issuer, csr: { spki, publicKey }, id, ttlMs, now: clock.now(), dnsNames, ips: [] }
   const { chain, notBefore, notAfter, serial } = issueInfraLeaf(order)
   const leaf = chain[0] ?? new Uint8Array()
-  return { id, chain, key: privateKey, notBefore, notAfter, thumbprint: thumbprint(leaf), serial }
+  const identity = { id, chain, key: privateKey, notBefore, notAfter, thumbprint: thumbprint(leaf) }
+  return { identity: Object.freeze(identity), serial, issuer }
 }
 
 export class InfraIdentity {
@@ -132,12 +138,16 @@ export class InfraIdentity {
 }
 
 async function issued(parts: InfraParts): Promise<Identity> {
-  const { serial, ...identity } = makeIdentity(parts)
+  const { identity, serial, issuer } = makeIdentity(parts)
+  const { id, thumbprint: print, notAfter } = identity
   await parts.rows.append({
     type: 'svid.rotated',
     out: 'allow',
-    actor: { sub: identity.id, x5t: identity.thumbprint },
-    obj: { serial, not_after: identity.notAfter },
+    actor: { sub: id, x5t: print },
+    obj: { serial, not_after: notAfter },
   })
-  return Object.freeze(identity)
+  // Known to whoever counts before it is shown to anybody.
+  const below = { issuer: issuer.certificate.keyId, root: issuer.root }
+  await parts.svids.record({ thumbprint: print, id, expires: notAfter, ...below })
+  return identity
 }

@@ -4,7 +4,9 @@ import { SqliteIdentifiers, SqliteMessages, SqlitePolicyVersions } from './sqlit
 import { createDatabase, openDatabase, type Database } from './sqlite/database.ts'
 import { SqliteFederation } from './sqlite/federation.ts'
 import { SqliteJoinTokens, SqliteNodes } from './sqlite/nodes.ts'
+import { SqlitePcrPolicies } from './sqlite/pcr-policies.ts'
 import { SqliteJwtKeys, SqliteTasks, TASK_MEMORY_MS } from './sqlite/tasks.ts'
+import { SqliteSvids } from './sqlite/svids.ts'
 import type { HubStore } from './store.ts'
 
 class SqliteHubStore implements HubStore {
@@ -13,10 +15,12 @@ class SqliteHubStore implements HubStore {
   readonly nodes: SqliteNodes
   readonly denials: SqliteDenials
   readonly credentials: SqliteCredentials
+  readonly svids: SqliteSvids
   readonly messages: SqliteMessages
   readonly identifiers: SqliteIdentifiers
   readonly encKeys: SqliteEncKeys
   readonly policyVersions: SqlitePolicyVersions
+  readonly pcrPolicies: SqlitePcrPolicies
   readonly federation: SqliteFederation
   readonly jwtKeys: SqliteJwtKeys
   readonly tasks: SqliteTasks
@@ -27,10 +31,12 @@ class SqliteHubStore implements HubStore {
     this.nodes = new SqliteNodes(db)
     this.denials = new SqliteDenials(db)
     this.credentials = new SqliteCredentials(db)
+    this.svids = new SqliteSvids(db)
     this.messages = new SqliteMessages(db)
     this.identifiers = new SqliteIdentifiers(db)
     this.encKeys = new SqliteEncKeys(db)
     this.policyVersions = new SqlitePolicyVersions(db)
+    this.pcrPolicies = new SqlitePcrPolicies(db)
     this.federation = new SqliteFederation(db)
     this.jwtKeys = new SqliteJwtKeys(db)
     this.tasks = new SqliteTasks(db)
@@ -46,6 +52,7 @@ class SqliteHubStore implements HubStore {
     return this.#db.write(() => {
       this.#db.run('DELETE FROM join_tokens WHERE expires <= ?', now - IDENTIFIER_MEMORY_MS)
       this.#db.run('DELETE FROM credentials WHERE expires <= ?', now)
+      this.#db.run('DELETE FROM svids WHERE expires <= ?', now)
       this.#db.run('DELETE FROM seen_nonces WHERE until <= ?', now)
       this.#db.run('DELETE FROM seen_jtis WHERE until <= ?', now)
       this.#db.run('DELETE FROM identifiers WHERE at <= ?', now - IDENTIFIER_MEMORY_MS)

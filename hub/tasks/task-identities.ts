@@ -21,12 +21,13 @@ import type {
 import { MAX_JWT_SVID_LIFE_S } from '#shared/spiffe/jwt-svid.ts'
 import { verifyCsr } from '#shared/x509/csr.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
-import { issueSvid, type Issuer } from '#pki/issuance/issue.ts'
+import { issueSvid } from '#pki/issuance/issue.ts'
+import type { RungIssuer } from '#pki/issuance/ladder.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter, WrittenRow } from '../audit/rows.ts'
 import type { JwtAuthority } from '../jwt/jwt-authority.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { NodeStore, TaskGrant, TaskStore } from '../store/store.ts'
+import type { NodeStore, SvidLedger, TaskGrant, TaskStore } from '../store/store.ts'
 
 /** How long a task without a limit of its own has its identity, milliseconds. */
 export const DEFAULT_TASK_LIFE_MS: number = 30 * 24 * 60 * 60_000
@@ -40,9 +41,10 @@ export interface TaskIdentityParts {
   readonly refusals: Refusals
   readonly denials: Pick<Denials, 'list'>
   readonly tasks: TaskStore
+  readonly svids: Pick<SvidLedger, 'record'>
   readonly nodes: Pick<NodeStore, 'find' | 'speaks'>
   /** The workload CA of this moment. Throws ZT-503-LADDER. */
-  readonly issuer: () => Issuer
+  readonly issuer: () => RungIssuer
   readonly jwt: Pick<JwtAuthority, 'sign' | 'signer'>
   readonly svidTtlMs: number
 }
@@ -106,17 +108,20 @@ export class TaskIdentities {
   svid({ proc, csr }: TaskSvidParams, asking: TaskAsking): Promise<TaskAnswer<TaskSvidResult>> {
     return this.#recordingRefusal('task.svid', { proc, asking }, async () => {
       const task = await this.#require(proc, asking.caller)
-      const { clock, issuer, svidTtlMs } = this.#parts
+      const { clock, svids, svidTtlMs } = this.#parts
+      const issuer = this.#parts.issuer()
       const svid = issueSvid({
-        issuer: issuer(),
+        issuer,
         csr: verifyCsr(decodeBase64url(csr, 'csr')),
         id: task.id,
         ttlMs: svidTtlMs,
         now: clock.now(),
       })
-      const { serial, notBefore: not_before, notAfter: not_after } = svid
+      const { serial, notBefore, notAfter } = svid
       const x5t = thumbprint(svid.chain[0] ?? new Uint8Array())
-      const obj = { serial, not_before, not_after, ...aboutOf(task.grant) }
+      const obj = { serial, not_before: notBefore, not_after: notAfter, ...aboutOf(task.grant) }
+      const below = { issuer: issuer.certificate.keyId, root: issuer.root }
+      await svids.record({ thumbprint: x5t, id: task.id, expires: notAfter, ...below })
       const row = await this.#append('svid.issued', { task, asking, obj, x5t })
       await this.#requireStill(task, asking.caller)
       return { result: { svid: svid.chain.map(encodeBase64url) }, row }

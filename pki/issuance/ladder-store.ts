@@ -11,8 +11,7 @@ import { rootFingerprint, type TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import { createFile, privateFolder } from '../keystore/private-file.ts'
 import type { SealedKeyStore } from '../keystore/sealed-file.ts'
-import type { Issuer } from './issue.ts'
-import { Ladder, type Rung } from './ladder.ts'
+import { Ladder, type Rung, type RungIssuer } from './ladder.ts'
 import {
   broken,
   encodeLadderRequest,
@@ -138,11 +137,13 @@ export class LadderStore {
 
   /**
    * Verifies a response against its request, the trusted roots and what was imported before, keeps it, and steps onto
-   * it. Throws as open() does; ZT-409-EXISTS for one that was imported before.
+   * it. `announce` is awaited when all is verified and nothing is kept yet. Throws as open() does, and what `announce`
+   * throws; ZT-409-EXISTS for one that was imported before.
    */
   async importResponse(
     content: Uint8Array,
     trust: { readonly bundle: TrustBundle; readonly now: number },
+    announce: (response: LadderResponse) => Promise<void> = () => Promise.resolve(),
   ): Promise<Ladder> {
     if (this.#steps.some((known) => known.digest === fileDigest(content))) {
       throw new ZtError('ZT-409-EXISTS', 'this ladder response was imported before')
@@ -153,6 +154,7 @@ export class LadderStore {
     const steps = [...this.#steps, step]
     // Its keys must open before it is kept: a rung without a key would stop the hub at its next start.
     const ladder = await this.#build(steps, trust)
+    await announce(step.response)
     await createFile(join(this.#options.dir, responseName(this.#steps.length)), content)
     // If we crash here, open() finds the file and takes the same step.
     this.#steps = steps
@@ -227,7 +229,8 @@ export class LadderStore {
       if (request === undefined) continue
       const { nonce } = request
       for (const rung of response.rungs.filter(isUsable)) {
-        const issuer = async (role: Role): Promise<Issuer> => ({
+        const issuer = async (role: Role): Promise<RungIssuer> => ({
+          root: response.root,
           certificate: rung[role],
           key: await this.#unseal(keyLabel(nonce, rung.index, role), rung[role]),
         })

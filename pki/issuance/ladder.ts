@@ -3,9 +3,15 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { Issuer } from './issue.ts'
 import { ALARM_RUNGS, type Slot } from './ladder-request.ts'
 
+/** An intermediate, and the root that signed it. */
+export interface RungIssuer extends Issuer {
+  /** lower-case hex SHA-256 of the root's DER */
+  readonly root: string
+}
+
 export interface Rung extends Slot {
-  readonly workload: Issuer
-  readonly infra: Issuer
+  readonly workload: RungIssuer
+  readonly infra: RungIssuer
 }
 
 export interface LadderStatus {
@@ -39,7 +45,7 @@ export class Ladder {
   }
 
   status(now: number): LadderStatus {
-    const ahead = this.#ahead(now)
+    const ahead = this.ahead(now)
     const [current, next] = ahead
     const last = ahead.at(-1)
     return {
@@ -51,7 +57,8 @@ export class Ladder {
     }
   }
 
-  #ahead(now: number): Rung[] {
+  /** The rungs that will issue from `now` on, one after the other without a gap, the current one first. */
+  ahead(now: number): readonly Rung[] {
     const found: Rung[] = []
     let rung = this.#find(now)
     while (rung !== undefined) {

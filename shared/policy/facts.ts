@@ -56,6 +56,9 @@ export type NodeRequest =
 export type HubAction =
   | 'node.list'
   | 'node.join-token'
+  | 'node.inspect'
+  | 'pcr-policy.apply'
+  | 'pcr-policy.show'
   | 'node.revoke'
   | 'revoke'
   | 'allow'

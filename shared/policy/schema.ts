@@ -35,7 +35,7 @@ type HubContext = {
 action "spawn" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: SpawnContext };
 action "watch", "kill" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: ProcessContext };
 action "list", "audit.export" appliesTo { principal: [Operator, Agent, Ci], resource: [Node], context: NodeContext };
-action "node.list", "node.join-token", "node.revoke", "revoke", "allow", "log.read", "federation.list",
+action "node.list", "node.inspect", "pcr-policy.apply", "pcr-policy.show", "node.join-token", "node.revoke", "revoke", "allow", "log.read", "federation.list",
   "trust.read", "bundle.import", "ladder.request", "ladder.import", "ceremony.anchor"
   appliesTo { principal: [Operator, Agent, Ci], resource: [Hub], context: HubContext };
 `

@@ -54,7 +54,14 @@ import {
   type TaskSvidParams,
   type TaskSvidResult,
 } from './task-ops.ts'
-import { TRUST_OPS, TRUST_PARAMS, TRUST_RESULTS, type TrustParams, type TrustResults } from './trust-ops.ts'
+import {
+  ATTESTATION_PARAMS,
+  ATTESTATION_RESULTS,
+  type AttestationParams,
+  type AttestationResults,
+} from './attestation-ops.ts'
+import { NODE_STATES, type NodeState } from './node-inspection.ts'
+import { TRUST_PARAMS, TRUST_RESULTS, type TrustParams, type TrustResults } from './trust-ops.ts'
 
 export const HUB_OPS = [
   'hello',
@@ -62,6 +69,7 @@ export const HUB_OPS = [
   'token',
   'node.list',
   'node.join-token',
+  'node.inspect',
   'node.revoke',
   'revoke',
   'allow',
@@ -74,7 +82,15 @@ export const HUB_OPS = [
   'task.svid',
   'task.jwt',
   'task.ended',
-  ...TRUST_OPS,
+  'bundle.show',
+  'bundle.import',
+  'ladder.status',
+  'ladder.request',
+  'ladder.import',
+  'ladder.usage',
+  'ceremony.anchor',
+  'pcr-policy.apply',
+  'pcr-policy.show',
 ] as const
 
 export type HubOp = (typeof HUB_OPS)[number]
@@ -84,8 +100,7 @@ type Empty = Readonly<Record<never, never>>
 export interface NodeEntry {
   readonly name: NodeName
   readonly id: SpiffeId
-  /** `distrusted`: two signed heads of its log contradicted each other */
-  readonly state: 'invited' | 'joined' | 'revoked' | 'distrusted'
+  readonly state: NodeState
   /** level of assurance: 0 before joining, 1 join token, 2 TPM */
   readonly lvl: number
   /** UTC, milliseconds; null before the first time */
@@ -116,13 +131,17 @@ export interface Grounds {
   readonly since?: number
 }
 
-export interface HubParams extends TrustParams {
+export interface HubParams extends TrustParams, AttestationParams {
   readonly hello: { readonly enc_key: string }
   readonly 'enc-key': { readonly enc_key: string }
   readonly token: ExchangeRequest
   readonly 'node.list': Empty
-  /** `replace`: the name may be taken over from the machine that has it */
-  readonly 'node.join-token': { readonly node: NodeName; readonly replace?: boolean }
+  /** `replace`: the name may be taken over from the machine that has it; `require_tpm`: by a machine with a TPM alone */
+  readonly 'node.join-token': {
+    readonly node: NodeName
+    readonly replace?: boolean
+    readonly require_tpm?: boolean
+  }
   readonly 'node.revoke': { readonly node: NodeName } & Grounds
   readonly revoke: DenyTarget & Grounds
   /** lifts a revocation; a node then needs a new join token */
@@ -138,7 +157,7 @@ export interface HubParams extends TrustParams {
   readonly 'task.ended': { readonly proc: ProcId }
 }
 
-export interface HubResults extends TrustResults {
+export interface HubResults extends TrustResults, AttestationResults {
   readonly hello: { readonly hub_key: string; readonly deny: string }
   readonly 'enc-key': { readonly kid: string }
   readonly token: ExchangeResponse
@@ -180,11 +199,16 @@ function byTarget<A, B>(byId: Parser<A>, byThumbprint: Parser<B>): Parser<A | B>
 
 const PARAMS: { readonly [Op in HubOp]: Parser<HubParams[Op]> } = {
   ...TRUST_PARAMS,
+  ...ATTESTATION_PARAMS,
   hello: encKeyParams,
   'enc-key': encKeyParams,
   token: parseExchangeRequest,
   'node.list': empty,
-  'node.join-token': object({ node: nodeNameField, replace: optional(boolean) }),
+  'node.join-token': object({
+    node: nodeNameField,
+    replace: optional(boolean),
+    require_tpm: optional(boolean),
+  }),
   'node.revoke': object({ node: nodeNameField, ...grounds }),
   revoke: byTarget(
     object({ id: spiffeIdField, ...grounds }),
@@ -218,7 +242,7 @@ const moment = nullable(millisField)
 const nodeEntry: Parser<NodeEntry> = object({
   name: nodeNameField,
   id: spiffeIdField,
-  state: oneOf(['invited', 'joined', 'revoked', 'distrusted']),
+  state: oneOf(NODE_STATES),
   lvl: integer({ min: 0, max: 3 }),
   joined: moment,
   seen: moment,
@@ -227,6 +251,7 @@ const nodeEntry: Parser<NodeEntry> = object({
 
 const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
   ...TRUST_RESULTS,
+  ...ATTESTATION_RESULTS,
   hello: object({ hub_key: compactField, deny: statementField }),
   'enc-key': object({ kid: string({ max: 64, pattern: /^[A-Za-z0-9._-]+$/ }) }),
   token: parseExchangeResponse,

@@ -59,9 +59,32 @@ CREATE TABLE federated_bundles (
 ) STRICT, WITHOUT ROWID;
 `
 
+/** Nodes with a TPM, how every node last proved itself, and PCR policies. */
+const ATTESTATION = `
+ALTER TABLE join_tokens ADD COLUMN requires_tpm INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE tpms (
+  node TEXT PRIMARY KEY, ek TEXT NOT NULL UNIQUE, ak BLOB NOT NULL, maker TEXT NOT NULL,
+  resets INTEGER, restarts INTEGER, clock INTEGER, safe INTEGER, firmware TEXT,
+  quoted_at INTEGER, bank TEXT, pcrs TEXT, drifted_at INTEGER, drift_row INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE attestations (node TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE pcr_policies (
+  version INTEGER PRIMARY KEY, digest TEXT NOT NULL, note TEXT NOT NULL, applied_at INTEGER NOT NULL,
+  applied_by TEXT NOT NULL
+) STRICT;
+`
+
+const SVIDS = `
+CREATE TABLE svids (
+  thumbprint TEXT PRIMARY KEY, id TEXT NOT NULL, issuer TEXT NOT NULL, root TEXT NOT NULL, expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX svids_by_expiry ON svids (expires);
+INSERT OR IGNORE INTO svids SELECT thumbprint, id, '', '', expires FROM credentials;
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION]
+const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 

@@ -31,11 +31,12 @@ describe('the identity of the hub', () => {
     dnsNames: ['localhost'],
     issuer: () => {
       if (ladderEnded) throw new ZtError('ZT-503-LADDER', 'the ladder has ended')
-      return pki.infra
+      return { ...pki.infra, root: 'f'.repeat(64) }
     },
     ttlMs: 300_000,
     clock,
     rows,
+    svids: { record: () => Promise.resolve() },
     log: silentLogger,
     ...change,
   })

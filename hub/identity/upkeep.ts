@@ -1,0 +1,96 @@
+// Keeps what the hub and its broker show in line with the bundle and the ladder in force. A bundle may have revoked what
+// they show, and a ladder may have brought another root: then both are issued anew at once, and whoever is connected with
+// a certificate below a revoked intermediate is cut off, so that it comes again for another one.
+import type { Clock } from '#shared/host/clock.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import type { RowWriter } from '../audit/rows.ts'
+import type { SvidLedger } from '../store/store.ts'
+import type { InfraIdentity } from './infra-identity.ts'
+import type { Rungs } from './rungs.ts'
+import type { Trust } from './trust.ts'
+
+export interface UpkeepParts {
+  readonly trust: Trust
+  readonly rungs: Rungs
+  readonly identity: Pick<InfraIdentity, 'renewNow'>
+  readonly natsIdentity: Pick<InfraIdentity, 'renewNow'>
+  readonly svids: Pick<SvidLedger, 'natsKeysBelow'>
+  /** Ends the NATS connections and tokens of these user keys; see Broker.revoke(). */
+  readonly revokeUsers: (publicKeys: readonly string[]) => Promise<void>
+  readonly rows: RowWriter
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export class TrustUpkeep {
+  readonly #parts: UpkeepParts
+  /** the bundle and the root of the rung under which hub and broker were issued last */
+  #doneFor: string
+  /** the bundle that the rungs were read under */
+  #readUnder: string
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** To be made when hub and broker show what was issued under the bundle and the ladder of this moment. */
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts
+    this.#doneFor = this.#state()
+    this.#readUnder = parts.trust.text
+  }
+
+  /**
+   * Takes up a bundle or a ladder that was put on disk, and does what follows from what is in force now. What fails is
+   * tried again at the next call, until all of it has succeeded. Errors: those of the parts.
+   */
+  refresh(): Promise<void> {
+    const done = this.#last.then(() => this.#refresh())
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  /** As refresh(), for who has changed something that stands in any case: a failure is logged, and tried again. */
+  async changed(): Promise<void> {
+    try {
+      await this.refresh()
+    } catch (error) {
+      this.#parts.log.error('what follows from a new bundle or ladder could not all be done', { error })
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    const { trust, rungs, rows } = this.#parts
+    await trust.refresh(rows)
+    await rungs.refresh(trust.text !== this.#readUnder)
+    this.#readUnder = trust.text
+    await rungs.tell(rows)
+    const state = this.#state()
+    if (state === this.#doneFor) return
+    await this.#issueAnew()
+    await this.#cutOff()
+    this.#doneFor = state
+  }
+
+  // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
+  async #issueAnew(): Promise<void> {
+    const broker = await settled(this.#parts.natsIdentity.renewNow())
+    const hub = await settled(this.#parts.identity.renewNow())
+    for (const outcome of [broker, hub]) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  async #cutOff(): Promise<void> {
+    const { trust, svids, revokeUsers, clock } = this.#parts
+    const keys: string[] = []
+    for (const issuer of trust.validator.bundle.revokedIntermediates)
+      keys.push(...(await svids.natsKeysBelow(issuer, clock.now())))
+    if (keys.length > 0) await revokeUsers(keys)
+  }
+
+  #state(): string {
+    const { trust, rungs } = this.#parts
+    return `${trust.text} ${rungs.ahead()[0]?.infra.root ?? 'none'}`
+  }
+}
+
+async function settled(work: Promise<void>): Promise<PromiseSettledResult<void>> {
+  const [outcome] = await Promise.allSettled([work])
+  return outcome
+}
