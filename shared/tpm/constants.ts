@@ -54,11 +54,11 @@ export const HANDLE = {
   endorsement: 0x4000_000b,
 } as const
 
-/** TPM_HT: the first handle of a kind */
+/** TPM_HT: the first handle of a kind. As a capability, 0x02 lists sessions in the TPM and 0x03 those saved outside. */
 export const HANDLE_RANGE = {
   nvIndex: 0x0100_0000,
-  loadedSession: 0x0200_0000,
-  savedSession: 0x0300_0000,
+  hmacSession: 0x0200_0000,
+  policySession: 0x0300_0000,
   transient: 0x8000_0000,
   persistent: 0x8100_0000,
 } as const

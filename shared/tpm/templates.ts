@@ -1,13 +1,18 @@
 // The public areas that ztmesh asks a TPM to make keys from. The endorsement templates are those of the TCG EK Credential
 // Profile 2.5 (Annex B): with any other one a TPM would derive another key than the one that its maker certified.
+import { coordinateBytes } from '#shared/x509/ec-spki.ts'
 import type { TpmAttribute } from './constants.ts'
 import { endorsementPolicy, orPolicy } from './policy.ts'
 import type { EccPublic, KeyedHashPublic, RsaPublic, TpmPublic, TpmSymmetric } from './public.ts'
+import { malformedTpm } from './wire.ts'
 
 export interface EndorsementTemplate {
   /** the certificate's index in the TPM's non-volatile memory */
   readonly certificateIndex: number
   readonly area: RsaPublic | EccPublic
+  /** where the maker leaves a template of his own, and a nonce for the template; only the low range has them */
+  readonly templateIndex: number | undefined
+  readonly nonceIndex: number | undefined
   /** the branches of the TPM2_PolicyOR after TPM2_PolicySecret; empty for PolicyA, which needs none */
   readonly policyBranches: readonly Uint8Array[]
 }
@@ -57,15 +62,24 @@ export type EndorsementKind =
 
 /** Every endorsement key that ztmesh can use, the preferred first: those on elliptic curves are made the fastest by far. */
 export const ENDORSEMENT_TEMPLATES: ReadonlyMap<EndorsementKind, EndorsementTemplate> = new Map([
-  // B.3, the low range: L-2 and L-1.
+  // L-2, H-3, H-2
   ['ecc-p256', low(0x01c0_000a, eccEk('P-256', 'low'))],
-  ['rsa-2048', low(0x01c0_0002, rsaEk(2048, 'low'))],
-  // B.4, the high range: H-3, H-2, H-1 and H-6.
   ['ecc-p384-high', high(0x01c0_0016, eccEk('P-384', 'high'))],
   ['ecc-p256-high', high(0x01c0_0014, eccEk('P-256', 'high'))],
+  // L-1, H-1, H-6
+  ['rsa-2048', low(0x01c0_0002, rsaEk(2048, 'low'))],
   ['rsa-2048-high', high(0x01c0_0012, rsaEk(2048, 'high'))],
   ['rsa-3072-high', high(0x01c0_001c, rsaEk(3072, 'high'))],
 ])
+
+/** `area` with the maker's nonce at the start of its unique field, as B.3.3 wants it. Throws ZT-422-TPM if it is too long. */
+export function withNonce(area: RsaPublic | EccPublic, nonce: Uint8Array): RsaPublic | EccPublic {
+  const field = new Uint8Array(area.type === 'rsa' ? area.keyBits / 8 : coordinateBytes(area.curve))
+  if (nonce.length > field.length) throw malformedTpm('endorsement nonce', `has ${nonce.length} bytes`)
+  field.set(nonce)
+  if (area.type === 'rsa') return { ...area, unique: field }
+  return { ...area, unique: { x: field, y: area.unique.y } }
+}
 
 /** The storage root key of the TCG Provisioning Guidance (§7.5.1), on P-256: the parent of everything that ztmesh creates. */
 export const STORAGE_PRIMARY: EccPublic = {
@@ -130,11 +144,14 @@ function signing(attributes: ReadonlySet<TpmAttribute>): EccPublic {
 }
 
 function low(certificateIndex: number, area: RsaPublic | EccPublic): EndorsementTemplate {
-  return { certificateIndex, area, policyBranches: [] }
+  // The nonce and the template follow the certificate: 0x1c00003 and 4, 0x1c0000b and c.
+  const own = { nonceIndex: certificateIndex + 1, templateIndex: certificateIndex + 2 }
+  return { certificateIndex, ...own, area, policyBranches: [] }
 }
 
 function high(certificateIndex: number, area: RsaPublic | EccPublic): EndorsementTemplate {
-  return { certificateIndex, area, policyBranches: policyB(area.nameAlg === 'sha256' ? 'sha256' : 'sha384') }
+  const policyBranches = policyB(area.nameAlg === 'sha256' ? 'sha256' : 'sha384')
+  return { certificateIndex, nonceIndex: undefined, templateIndex: undefined, area, policyBranches }
 }
 
 function eccEk(curve: 'P-256' | 'P-384', range: 'low' | 'high'): EccPublic {
