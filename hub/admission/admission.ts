@@ -13,16 +13,21 @@ import {
   type AttestRequest,
   type AttestResponse,
   type Challenge,
+  type ChallengeRequest,
   type LogIdentity,
 } from '#shared/protocol/admission.ts'
+import type { TpmHello } from '#shared/protocol/tpm-evidence.ts'
 import { verifyCsr, type VerifiedCsr } from '#shared/x509/csr.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter } from '../audit/rows.ts'
 import type { Denials } from '../revocation/denials.ts'
+import { RateLimiter } from '../rate-limit.ts'
 import type { NodeRecord, NodeStore } from '../store/store.ts'
-import type { Attested, Attestor, Intent } from './attestor.ts'
+import type { AdmissionChallenge, AttestContext, Attested, Attestor, Intent } from './attestor.ts'
 import { Challenges } from './challenges.ts'
-import { requireNatsProof, type CredentialIssuer } from './credentials.ts'
+import { requireNatsProof, type CredentialIssuer, type Issued } from './credentials.ts'
+import { attestationOf, groundsOf, isRenewal, machineOf } from './grounds.ts'
+import type { TpmAttestor } from './tpm.ts'
 
 export interface AdmissionParts {
   readonly hubId: SpiffeId
@@ -33,58 +38,96 @@ export interface AdmissionParts {
   readonly nodes: NodeStore
   readonly denials: Denials
   readonly attestors: readonly Attestor[]
+  /** one of the attestors; undefined where no evidence of a TPM is taken */
+  readonly tpm?: TpmAttestor
   readonly credentials: CredentialIssuer
   /** the policy in force */
   readonly policy: () => { readonly ver: number; readonly sha256: string }
-}
-
-interface Outstanding {
-  readonly node: NodeName
-  readonly nonce: string
 }
 
 interface Proved {
   readonly id: SpiffeId
   readonly csr: VerifiedCsr
   readonly attested: Attested
+  readonly txn: string
 }
 
 const NONCE_BYTES = 32
+/** A hello costs the hub a chain of certificates and an RSA or ECDH operation; a machine says it once in its life. */
+const HELLO_RATE = { burst: 20, perSecond: 5 }
 
 export class Admission {
   readonly #parts: AdmissionParts
-  readonly #challenges: Challenges<Outstanding>
+  readonly #challenges: Challenges<AdmissionChallenge>
+  readonly #hellos: RateLimiter
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
     this.#challenges = new Challenges(parts.clock)
-  }
-
-  /** A challenge for any name, known or not: who asks has proved nothing yet. ZT-429-RATE. */
-  challenge(node: NodeName, peer: string): Challenge {
-    const nonce = encodeBase64url(randomBytes(NONCE_BYTES))
-    const { session, expires } = this.#challenges.open({ node, nonce }, { peer, subject: node })
-    return { session, nonce, expires }
+    this.#hellos = new RateLimiter(parts.clock, HELLO_RATE)
   }
 
   /**
-   * Credentials for a node that proved itself. Throws ZT-401-NONCE, ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-REVOKED,
-   * ZT-409-JOIN-SPENT, ZT-410-JOIN-EXPIRED, ZT-422-CSR, ZT-422-NOTE, ZT-490-FORK, and what the issuer throws.
+   * A challenge for any name, known or not: who asks has proved nothing yet, but for a hello, whose TPM must be one of a
+   * trusted vendor. ZT-412-TPM where the hub takes no TPMs, ZT-429-RATE, and the codes of TpmAttestor.hello().
+   */
+  async challenge(request: ChallengeRequest, peer: string): Promise<Challenge> {
+    try {
+      return this.#challenge(request, peer)
+    } catch (error) {
+      const obj = { node: request.node, step: 'hello' }
+      await this.#parts.refusals.record({ type: 'node.refused', obj }, error)
+      throw error
+    }
+  }
+
+  #challenge({ node, tpm: hello }: ChallengeRequest, peer: string): Challenge {
+    const { tpm } = this.#parts
+    const greeted = hello === undefined ? undefined : this.#greet(hello, peer)
+    const nonce = encodeBase64url(randomBytes(NONCE_BYTES))
+    const wish = tpm?.wish()
+    const { session, expires } = this.#challenges.open({
+      node,
+      nonce,
+      ...(wish !== undefined && { wish }),
+      ...(greeted !== undefined && { claim: greeted.claim }),
+    })
+    return {
+      session,
+      nonce,
+      expires,
+      ...(wish !== undefined && { pcrs: wish }),
+      ...(greeted !== undefined && { credential: greeted.credential }),
+    }
+  }
+
+  /**
+   * Credentials for a node that proved itself. Throws ZT-401-NONCE, ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-PCR,
+   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, ZT-422-CSR, ZT-422-NOTE,
+   * ZT-490-FORK, those of verifyProof(), and what the issuer throws.
    */
   async attest(request: AttestRequest): Promise<AttestResponse> {
     const txn = randomUUID()
     try {
-      const proved = await this.#prove(request, txn)
-      return await this.#admit(request, proved, txn)
+      return await this.#challenges.use(request.session, async ({ about }) =>
+        this.#admit(request, await this.#prove(request, about, txn)),
+      )
     } catch (error) {
       await this.#parts.refusals.record({ type: 'node.refused', txn, obj: { node: request.node } }, error)
       throw error
     }
   }
 
-  async #prove(request: AttestRequest, txn: string): Promise<Proved> {
+  #greet(hello: TpmHello, peer: string): ReturnType<TpmAttestor['hello']> {
+    const { tpm, clock } = this.#parts
+    if (tpm === undefined) throw new ZtError('ZT-412-TPM', 'this hub takes no evidence of a TPM')
+    if (!this.#hellos.take(peer)) throw new ZtError('ZT-429-RATE', 'too many TPMs from this address')
+    return tpm.hello(hello, clock.now())
+  }
+
+  async #prove(request: AttestRequest, challenge: AdmissionChallenge, txn: string): Promise<Proved> {
     const { trustDomain, denials, clock, rows } = this.#parts
-    const { nonce, node } = this.#challenges.take(request.session).about
+    const { nonce, node } = challenge
     if (node !== request.node) throw new ZtError('ZT-401-NONCE', 'the challenge is for another node')
     const id = nodeId(trustDomain, node)
     const csr = verifyCsr(decodeBase64url(request.csr, 'csr'))
@@ -92,51 +135,61 @@ export class Admission {
     requireNatsProof(request.nats, transcript)
     this.#requireLog(request.log, node)
     if (denials.since(id) !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
+    const note: AttestContext['note'] = (draft) => rows.append({ ...draft, txn, actor: { sub: id } })
     const announce = async (intent: Intent): Promise<void> => {
       const obj = { node, ...intent, ...logOf(request) }
-      await rows.append({ type: 'node.joining', out: 'info', txn, actor: { sub: id }, obj })
+      await note({ type: 'node.joining', out: 'info', obj })
     }
+    const about = { node, challenge, transcript, spki: csr.spki, log: request.log, now: clock.now() }
     for (const attestor of this.#parts.attestors) {
-      const context = { node, transcript, log: request.log, now: clock.now(), announce }
-      const attested = await attestor.attest(request.evidence, context)
-      if (attested !== undefined) return { id, csr, attested }
+      const attested = await attestor.attest(request.evidence, { ...about, announce, note })
+      if (attested !== undefined) return { id, csr, attested, txn }
     }
-    throw new ZtError('ZT-401-EVIDENCE', 'this hub takes no evidence of that type')
+    throw new ZtError('ZT-412-TPM', 'this hub takes no evidence of a TPM')
   }
 
-  async #admit(request: AttestRequest, proved: Proved, txn: string): Promise<AttestResponse> {
+  async #admit(request: AttestRequest, proved: Proved): Promise<AttestResponse> {
     const { nodes, rows, credentials, denials, clock } = this.#parts
-    const { attested, id } = proved
+    const { attested, id, txn } = proved
     await this.#requireSameLog(request)
     const obj = {
       node: request.node,
       how: attested.how,
       ...(attested.repeated && { repeated: true }),
-      lvl: attested.lvl,
       boot: request.boot,
       ...logOf(request),
+      ...groundsOf(attested),
+      ...machineOf(attested),
     }
-    const type = attested.how === 'device-key' ? 'node.attested' : 'node.joined'
-    await rows.append({ type, out: 'allow', txn, actor: { sub: id }, obj })
+    const renewal = isRenewal(attested)
+    const type = renewal ? 'node.attested' : 'node.joined'
+    const row = await rows.append({ type, out: 'allow', txn, actor: { sub: id }, obj })
     const { node: name, boot, log } = request
-    const record = await nodes.attest({ name, lvl: attested.lvl, boot, log, now: clock.now() })
+    const { lvl, device, tpm } = attested
+    const quote = tpm === undefined ? {} : { quote: tpm.step }
+    const record = await nodes.attest({ name, lvl, boot, log, now: clock.now(), ...quote })
     // Again when a machine repeats, in case the first time did not come this far.
-    if (attested.how !== 'device-key') await credentials.endOthers(id, attested.device)
-    const machine = { name, device: attested.device }
-    const given = await credentials.issue({
-      id,
-      csr: proved.csr,
-      natsKey: request.nats.publicKey,
-      machine,
-      txn,
-    })
+    if (!renewal) await credentials.endOthers(id, device)
+    const issued = await this.#issue(request, proved)
+    const rowsOf = { attested: row.seq, issued: issued.row.seq }
+    // If we crash before this, the log has it all, and the store says it of the admission before.
+    await nodes.recordAttestation(
+      name,
+      attestationOf(attested, issued.svid, { rows: rowsOf, at: clock.now() }),
+    )
     return {
-      ...given,
+      ...issued.credentials,
       deny: denials.signed(),
       policy: this.#parts.policy(),
       fence: record.fence,
       lvl: record.lvl,
     }
+  }
+
+  #issue({ node, nats }: AttestRequest, { id, csr, attested, txn }: Proved): Promise<Issued> {
+    const machine = { name: node, device: attested.device }
+    const grounds = groundsOf(attested)
+    return this.#parts.credentials.issueNoted({ id, csr, natsKey: nats.publicKey, machine, txn, grounds })
   }
 
   #transcript(

@@ -1,86 +1,107 @@
-// Challenges that were given out and not yet answered: each lives 60 seconds and is taken once. They are in memory only,
-// so a restart of the hub voids them all, and the other side starts again.
-import { randomBytes } from 'node:crypto'
-import { encodeBase64url } from '#shared/encoding/base64url.ts'
+// Challenges are given out without being remembered: what one is about is sealed into its session, under a key of this
+// start of the hub. So strangers can fill nothing by asking. Each lives 60 seconds and serves one proof that holds; a
+// restart voids them all, and the other side starts again.
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 
 export const CHALLENGE_LIFE_MS = 60_000
 
-const MAX_OUTSTANDING = 20_000
-const MAX_PER_PEER = 256
-const MAX_PER_SUBJECT = 64
+const CIPHER = 'aes-256-gcm'
+const IV_BYTES = 12
+const TAG_BYTES = 16
+/** Of the admissions of a minute: far more than one hub can make. */
+const MAX_USED = 200_000
 
 export interface Challenge<T> {
-  /** 128 random bits, base64url */
+  /** base64url, opaque to whoever holds it */
   readonly session: string
   readonly about: T
   readonly created: number
   readonly expires: number
 }
 
-interface Held<T> extends Challenge<T> {
-  readonly peer: string
-  readonly subject: string
+interface Sealed<T> {
+  readonly about: T
+  readonly created: number
 }
 
-/** `T` is what the challenge is about, as it was when it was given out. */
+/** `T`, which must be plain JSON, is what the challenge is about as it was when it was given out. */
 export class Challenges<T> {
   readonly #clock: Clock
-  readonly #held = new Map<string, Held<T>>()
-  // The newest few of a subject and peer address count. Of the address as well: a stranger elsewhere who asks in a
-  // node's name would otherwise void the node's own challenges for ever.
-  readonly #current = new Map<string, readonly string[]>()
-  readonly #perPeer = new Map<string, number>()
+  readonly #key = randomBytes(32)
+  #count = 0
+  /** initialisation vector to when it was used, oldest first: in use, or used with success */
+  readonly #used = new Map<string, number>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Gives out a challenge; the oldest of too many for one subject is void. Throws ZT-429-RATE over all limits. */
-  open(about: T, from: { readonly peer: string; readonly subject: string }): Challenge<T> {
-    this.#forgetExpired()
-    const key = JSON.stringify([from.peer, from.subject])
-    const current = this.#current.get(key) ?? []
-    if (current.length >= MAX_PER_SUBJECT) this.#drop(current[0])
-    if (this.#held.size >= MAX_OUTSTANDING || (this.#perPeer.get(from.peer) ?? 0) >= MAX_PER_PEER)
-      throw new ZtError('ZT-429-RATE', 'too many challenges are outstanding')
-    const session = encodeBase64url(randomBytes(16))
+  open(about: T): Challenge<T> {
     const created = this.#clock.now()
-    const challenge = { session, about, created, expires: created + CHALLENGE_LIFE_MS, ...from }
-    this.#held.set(session, challenge)
-    this.#current.set(key, [...(this.#current.get(key) ?? []), session])
-    this.#perPeer.set(from.peer, (this.#perPeer.get(from.peer) ?? 0) + 1)
-    return challenge
+    return { session: this.#seal({ about, created }), about, created, expires: created + CHALLENGE_LIFE_MS }
   }
 
-  /** Takes the challenge for good, whatever comes of it. Throws ZT-401-NONCE if it is unknown, used or expired. */
-  take(session: string): Challenge<T> {
-    const challenge = this.#held.get(session)
-    this.#drop(session)
-    if (challenge !== undefined && this.#clock.now() < challenge.expires) return challenge
-    throw new ZtError('ZT-401-NONCE', 'the challenge is unknown, used or expired')
-  }
-
-  #drop(session: string | undefined): void {
-    const challenge = session === undefined ? undefined : this.#held.get(session)
-    if (challenge === undefined) return
-    this.#held.delete(challenge.session)
-    const key = JSON.stringify([challenge.peer, challenge.subject])
-    const others = (this.#current.get(key) ?? []).filter((other) => other !== challenge.session)
-    if (others.length === 0) this.#current.delete(key)
-    else this.#current.set(key, others)
-    const left = (this.#perPeer.get(challenge.peer) ?? 1) - 1
-    if (left === 0) this.#perPeer.delete(challenge.peer)
-    else this.#perPeer.set(challenge.peer, left)
-  }
-
-  // The map is in order of creation, and all live equally long.
-  #forgetExpired(): void {
+  /**
+   * Lets `work` answer the challenge, which is used up by that: nobody else can answer it meanwhile, or ever if `work`
+   * succeeds. One whose work was refused may be answered again in its minute, so that only those who can prove
+   * something take up memory here. Rejects with ZT-401-NONCE if it is unknown, used or expired; ZT-429-RATE; and what
+   * `work` rejects with.
+   */
+  async use<R>(session: string, work: (challenge: Challenge<T>) => Promise<R>): Promise<R> {
+    const { iv, about, created } = this.#open(session)
     const now = this.#clock.now()
-    for (const challenge of this.#held.values()) {
-      if (now < challenge.expires) return
-      this.#drop(challenge.session)
+    const expires = created + CHALLENGE_LIFE_MS
+    this.#forgetOld(now)
+    if (now >= expires || this.#used.has(iv)) throw voidChallenge()
+    if (this.#used.size >= MAX_USED) throw new ZtError('ZT-429-RATE', 'too many admissions at once')
+    this.#used.set(iv, now)
+    try {
+      return await work({ session, about, created, expires })
+    } catch (error) {
+      this.#used.delete(iv)
+      throw error
     }
   }
+
+  #seal(content: Sealed<T>): string {
+    // A number is never repeated under one key, which is what GCM asks of it; the key ends with this object.
+    const iv = Buffer.alloc(IV_BYTES)
+    this.#count += 1
+    iv.writeBigUInt64BE(BigInt(this.#count), IV_BYTES - 8)
+    const cipher = createCipheriv(CIPHER, this.#key, iv)
+    const body = Buffer.concat([cipher.update(JSON.stringify(content)), cipher.final()])
+    return encodeBase64url(Buffer.concat([iv, body, cipher.getAuthTag()]))
+  }
+
+  #open(session: string): Sealed<T> & { readonly iv: string } {
+    const bytes = Buffer.from(decodeBase64url(session, 'session'))
+    if (bytes.length <= IV_BYTES + TAG_BYTES) throw voidChallenge()
+    const iv = bytes.subarray(0, IV_BYTES)
+    const decipher = createDecipheriv(CIPHER, this.#key, iv, { authTagLength: TAG_BYTES })
+    decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
+    const plain = [decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES))]
+    try {
+      plain.push(decipher.final())
+    } catch {
+      throw voidChallenge()
+    }
+    // Our own words: nobody else has the key.
+    const content = JSON.parse(Buffer.concat(plain).toString()) as Sealed<T>
+    return { ...content, iv: iv.toString('hex') }
+  }
+
+  // In order of use: what was used a life ago has expired.
+  #forgetOld(now: number): void {
+    for (const [iv, at] of this.#used) {
+      if (now - at < CHALLENGE_LIFE_MS) return
+      this.#used.delete(iv)
+    }
+  }
+}
+
+function voidChallenge(): ZtError {
+  return new ZtError('ZT-401-NONCE', 'the challenge is unknown, used or expired')
 }

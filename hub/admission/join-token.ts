@@ -9,12 +9,12 @@ import type { NodeName } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { publicKeyFromSpki } from '#shared/jose/keys.ts'
 import type { Evidence } from '#shared/protocol/admission.ts'
-import type { HubStore, RedemptionOutcome, RedemptionRefusal } from '../store/store.ts'
+import type { HubStore, Redemption, RedemptionOutcome, RedemptionRefusal } from '../store/store.ts'
 import { requireProof, type AttestContext, type Attested, type Attestor } from './attestor.ts'
+import { evidenceDigest } from './evidence-digest.ts'
 
 export const JOIN_TOKEN_LIFE_MS: number = 10 * 60_000
 const TOKEN_BYTES = 32
-const TPM_LEVEL = 2
 
 const REFUSALS: Readonly<Record<RedemptionRefusal, readonly [ErrorCode, string]>> = {
   unknown: ['ZT-403-JOIN', 'the join token is not for this node'],
@@ -27,11 +27,15 @@ const REFUSALS: Readonly<Record<RedemptionRefusal, readonly [ErrorCode, string]>
     'ZT-490-FORK',
     'two heads of the log of the node contradict each other; it must be allowed first',
   ],
+  // identity.md §4 A22: a name that a TPM stands for never comes to a machine that has only a token.
+  'needs-tpm': ['ZT-412-TPM', 'the token, or the name, is for a machine that proves itself with a TPM'],
+  'tpm-taken': ['ZT-409-TPM', 'the TPM stands for another name'],
 }
 
 export interface JoinTokenOrder {
   readonly node: NodeName
   readonly replace: boolean
+  readonly requiresTpm?: boolean
   readonly createdBy: SpiffeId
   /** UTC, milliseconds */
   readonly now: number
@@ -50,9 +54,9 @@ export async function issueJoinToken(
   order: JoinTokenOrder,
 ): Promise<IssuedJoinToken> {
   const secret = randomBytes(TOKEN_BYTES)
-  const { node, replace, createdBy, now } = order
+  const { node, replace, requiresTpm = false, createdBy, now } = order
   const expires = now + JOIN_TOKEN_LIFE_MS
-  await store.joinTokens.add({ hash: sha256(secret), node, replace, createdBy, expires })
+  await store.joinTokens.add({ hash: sha256(secret), node, replace, requiresTpm, createdBy, expires })
   return { token: encodeBase64url(secret), expires }
 }
 
@@ -65,10 +69,28 @@ function accepted(outcome: RedemptionOutcome): Accepted {
   return outcome
 }
 
-export class JoinTokenAttestor implements Attestor {
-  readonly #store: Pick<HubStore, 'joinTokens' | 'nodes'>
+/**
+ * Spends the token and registers the machine. Throws ZT-403-JOIN, ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM,
+ * ZT-410-JOIN-EXPIRED, ZT-412-TPM, ZT-490-FORK.
+ */
+export async function redeemToken(
+  { joinTokens }: Pick<HubStore, 'joinTokens'>,
+  redemption: Redemption,
+  { announce }: Pick<AttestContext, 'announce'>,
+): Promise<Pick<Attested, 'how' | 'repeated'>> {
+  // Only who has a token that counts gets a row, so that nobody else can fill the log. If we crash after the row, it
+  // says who may have taken the name.
+  const expected = accepted(await joinTokens.foresee(redemption))
+  if (expected.kind === 'joined')
+    await announce({ how: howOf(expected), device: sha256Text(redemption.device) })
+  const outcome = accepted(await joinTokens.redeem(redemption))
+  return { how: howOf(outcome), ...(outcome.kind === 'repeated' && { repeated: true }) }
+}
 
-  constructor(store: Pick<HubStore, 'joinTokens' | 'nodes'>) {
+export class JoinTokenAttestor implements Attestor {
+  readonly #store: Pick<HubStore, 'joinTokens'>
+
+  constructor(store: Pick<HubStore, 'joinTokens'>) {
     this.#store = store
   }
 
@@ -77,25 +99,10 @@ export class JoinTokenAttestor implements Attestor {
     const { spki, proof } = evidence.device
     const device = decodeBase64url(spki, 'evidence.device.spki')
     requireProof(publicKeyFromSpki(device), proof, context.transcript)
-    await this.#refuseDowngrade(context.node)
     const hash = sha256(decodeBase64url(evidence.token, 'evidence.token'))
-    const { node, log, now } = context
-    const redemption = { hash, node, device, log, now }
-    const { joinTokens } = this.#store
-    // Only who has a token that counts gets a row, so that nobody else can fill the log. If we crash after the row, it
-    // says who may have taken the name.
-    const expected = accepted(await joinTokens.foresee(redemption))
-    if (expected.kind === 'joined')
-      await context.announce({ how: howOf(expected), device: sha256Text(device) })
-    const outcome = accepted(await joinTokens.redeem(redemption))
-    const repeated = outcome.kind === 'repeated' ? ({ repeated: true } as const) : {}
-    return { lvl: 1, device, how: howOf(outcome), ...repeated }
-  }
-
-  // identity.md §4 A22: a name that a TPM stands for never comes to a machine that has only a token.
-  async #refuseDowngrade(node: NodeName): Promise<void> {
-    const held = await this.#store.nodes.find(node)
-    if (held !== undefined && held.lvl >= TPM_LEVEL)
-      throw new ZtError('ZT-403-JOIN', 'the node is registered with a TPM and cannot join by token')
+    const { node, log, now, transcript } = context
+    const joined = await redeemToken(this.#store, { hash, node, device, log, now }, context)
+    const shown = evidenceDigest({ type: 'join-token', spki: device, proof }, transcript)
+    return { lvl: 1, device, ...joined, evidence: shown }
   }
 }

@@ -16,10 +16,12 @@ import { TrustOffice } from '../identity/trust-office.ts'
 import { OsLogin } from '../login/os.ts'
 import { ProofFolder } from '../login/proof-folder.ts'
 import type { Broker } from '../nats/broker.ts'
+import { AttestationOffice } from '../registry/attestation-office.ts'
 import { Registry } from '../registry/registry.ts'
 import { Revocation } from '../revocation/revocation.ts'
 import { TaskIdentities } from '../tasks/task-identities.ts'
 import type { Ground } from './ground.ts'
+import { openTpmOffice, type TpmOffice } from './tpm.ts'
 
 export interface Offices {
   readonly admission: Admission
@@ -93,6 +95,7 @@ function operationsOf(
     readonly revocation: Revocation
     readonly federation: Federation
     readonly trustChanged: Offer['trustChanged']
+    readonly tpm: TpmOffice | undefined
   },
 ): Operations {
   const { options, log: rows, store, denials, refusals, policy, trust, encKeys } = ground
@@ -108,6 +111,13 @@ function operationsOf(
     denials,
     exchange,
     anchors: new Anchors({ clock, nodes: store.nodes, log: rows, refusals }),
+    attestationOffice: new AttestationOffice({
+      trustDomain,
+      clock,
+      store,
+      policy,
+      pcrPolicies: parts.tpm?.policies,
+    }),
     registry: new Registry({ ...place, clock, store, policy, rows, revocation, denials }),
     log: reader,
     federation,
@@ -158,7 +168,7 @@ function busOf(ground: Ground, operations: Operations): HubBus {
   return new HubBus({ gate, operations, identity: current(ground), refusals, clock, log, denyList })
 }
 
-function admissionOf(ground: Ground, credentials: CredentialIssuer): Admission {
+function admissionOf(ground: Ground, credentials: CredentialIssuer, tpm: TpmOffice | undefined): Admission {
   const { options, log: rows, store, denials, refusals, policy } = ground
   const { config, clock } = options
   return new Admission({
@@ -170,7 +180,12 @@ function admissionOf(ground: Ground, credentials: CredentialIssuer): Admission {
     denials,
     credentials,
     nodes: store.nodes,
-    attestors: [new JoinTokenAttestor(store), new DeviceKeyAttestor(store.nodes)],
+    attestors: [
+      new JoinTokenAttestor(store),
+      new DeviceKeyAttestor(store.nodes),
+      ...(tpm === undefined ? [] : [tpm.attestor]),
+    ],
+    ...(tpm !== undefined && { tpm: tpm.attestor }),
     policy: () => ({ ver: policy.ver, sha256: policy.digest.slice('sha-256:'.length) }),
   })
 }
@@ -194,11 +209,12 @@ export interface Offer {
 export async function openOffices(ground: Ground, broker: Broker, offer: Offer): Promise<Offices> {
   const { options, log, policy } = ground
   const credentials = credentialIssuer(ground, broker)
+  const tpm = await openTpmOffice(ground)
   const exchange = tokenExchange(ground)
   const reader = new LogReader({ log, policy, clock: options.clock })
   const revocation = revocationOf(ground, broker, () => bus.pushDenyList())
-  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation, ...offer }))
-  const admission = admissionOf(ground, credentials)
+  const bus: HubBus = busOf(ground, operationsOf(ground, { exchange, reader, revocation, tpm, ...offer }))
+  const admission = admissionOf(ground, credentials, tpm)
   const login = await loginOf(ground, credentials)
   return { admission, login, exchange, reader, revocation, bus }
 }

@@ -4,14 +4,17 @@ import { ZtError } from '#shared/errors/error.ts'
 
 export const MAX_BODY_BYTES: number = 64 * 1024
 
-/** The whole body. Throws ZT-413-SIZE over 64 KiB, ZT-400-MALFORMED if the peer gives up in the middle. */
-export async function readBody(message: IncomingMessage): Promise<Uint8Array> {
+/** The whole body. Throws ZT-413-SIZE over `maxBytes`, ZT-400-MALFORMED if the peer gives up in the middle. */
+export async function readBody(
+  message: IncomingMessage,
+  maxBytes: number = MAX_BODY_BYTES,
+): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let size = 0
   try {
     for await (const chunk of message as AsyncIterable<Buffer>) {
       size += chunk.length
-      if (size > MAX_BODY_BYTES) throw new ZtError('ZT-413-SIZE', `body is over ${MAX_BODY_BYTES} bytes`)
+      if (size > maxBytes) throw new ZtError('ZT-413-SIZE', `body is over ${maxBytes} bytes`)
       chunks.push(chunk)
     }
   } catch (cause) {

@@ -27,6 +27,8 @@ export interface Route {
   readonly query?: true
   /** media type of the body that the route takes; none for GET */
   readonly accepts?: 'application/json' | 'application/x-www-form-urlencoded'
+  /** of the body, 64 KiB unless given */
+  readonly maxBytes?: number
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
   /** Says a failure in the route's own words; without it the answer is the plain wire error. */
   readonly failure?: (error: unknown, requestId: string) => HttpResponse

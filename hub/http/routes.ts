@@ -4,6 +4,7 @@ import type { Parser } from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import {
+  MAX_ADMISSION_BYTES,
   parseAttestRequest,
   parseChallengeRequest,
   type BundlesResponse,
@@ -29,9 +30,13 @@ export interface RouteParts {
   readonly ready: () => boolean
 }
 
-function json<T>(parse: Parser<T>, answer: (body: T, request: HttpRequest) => unknown): Route['handle'] {
+function json<T>(
+  parse: Parser<T>,
+  answer: (body: T, request: HttpRequest) => unknown,
+  maxBytes: number = MAX_BODY_BYTES,
+): Route['handle'] {
   return async (request) => {
-    const body = parse(parseStrictJson(request.body, { maxBytes: MAX_BODY_BYTES }), '')
+    const body = parse(parseStrictJson(request.body, { maxBytes }), '')
     return jsonResponse(await answer(body, request))
   }
 }
@@ -41,6 +46,15 @@ const post = (path: string, handle: Route['handle']): Route => ({
   path,
   accepts: 'application/json',
   handle,
+})
+
+// The one body that may be large: a TPM's event log is in it.
+const attestRoute = (admission: Admission): Route => ({
+  ...post(
+    '/v1/attest',
+    json(parseAttestRequest, (request) => admission.attest(request), MAX_ADMISSION_BYTES),
+  ),
+  maxBytes: MAX_ADMISSION_BYTES,
 })
 
 const get = (path: string, handle: Route['handle']): Route => ({ method: 'GET', path, handle })
@@ -109,15 +123,12 @@ export function hubRoutes(parts: RouteParts): readonly Route[] {
     bundlesRoute(parts.bundles),
     post(
       '/v1/challenge',
-      json(parseChallengeRequest, ({ node }, { remote }) => admission.challenge(node, remote)),
+      json(parseChallengeRequest, (request, { remote }) => admission.challenge(request, remote)),
     ),
-    post(
-      '/v1/attest',
-      json(parseAttestRequest, (request) => admission.attest(request)),
-    ),
+    attestRoute(admission),
     post(
       '/v1/login/challenge',
-      json(parseLoginChallengeRequest, ({ uid }, { remote }) => login.challenge(uid, remote)),
+      json(parseLoginChallengeRequest, ({ uid }) => login.challenge(uid)),
     ),
     post(
       '/v1/login',

@@ -138,7 +138,7 @@ class HttpHandler {
     if (message.method !== route.method)
       return jsonResponse({ code: 'ZT-400-MALFORMED', message: 'wrong method', requestId }, 405)
     if (route.accepts !== undefined) requireContentType(message, route.accepts)
-    const body = await readBody(message)
+    const body = await readBody(message, route.maxBytes)
     const request: HttpRequest = {
       requestId,
       path: message.url ?? '',

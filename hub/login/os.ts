@@ -50,9 +50,9 @@ export class OsLogin {
   }
 
   /** Where to make which file. Given for any account: who is an operator is not told to who has proved nothing. */
-  challenge(uid: number, peer: string): LoginChallenge {
+  challenge(uid: number): LoginChallenge {
     const about = { uid, nonce: encodeBase64url(randomBytes(32)), file: encodeBase64url(randomBytes(16)) }
-    const { session, expires } = this.#challenges.open(about, { peer, subject: String(uid) })
+    const { session, expires } = this.#challenges.open(about)
     return { session, dir: this.#parts.folder.path, file: about.file, nonce: about.nonce, expires }
   }
 
@@ -60,16 +60,19 @@ export class OsLogin {
   async login(request: LoginRequest): Promise<LoginResponse> {
     const txn = randomUUID()
     try {
-      return await this.#login(request, txn)
+      return await this.#challenges.use(request.session, (challenge) => this.#login(request, challenge, txn))
     } catch (error) {
       await this.#parts.refusals.record({ type: 'operator.refused', txn }, error)
       throw error
     }
   }
 
-  async #login(request: LoginRequest, txn: string): Promise<LoginResponse> {
+  async #login(
+    request: LoginRequest,
+    challenge: Challenge<Outstanding>,
+    txn: string,
+  ): Promise<LoginResponse> {
     const { denials, rows, credentials } = this.#parts
-    const challenge = this.#challenges.take(request.session)
     const csrDer = decodeBase64url(request.csr, 'csr')
     const csr = verifyCsr(csrDer)
     await this.#requireAccount(challenge, csrDer)

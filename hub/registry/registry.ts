@@ -6,7 +6,13 @@ import { nodeId, parseSpiffeId, principalOf, type SpiffeId } from '#shared/ident
 import type { RowRequest } from '#shared/log/row.ts'
 import type { HubAction } from '#shared/policy/facts.ts'
 import { encodeJoinString } from '#shared/protocol/admission.ts'
-import type { DenyTarget, Grounds as AskedGrounds, HubResults, NodeEntry } from '#shared/protocol/hub-ops.ts'
+import type {
+  DenyTarget,
+  Grounds as AskedGrounds,
+  HubParams,
+  HubResults,
+  NodeEntry,
+} from '#shared/protocol/hub-ops.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { issueJoinToken, JOIN_TOKEN_LIFE_MS } from '../admission/join-token.ts'
@@ -65,11 +71,11 @@ export class Registry {
    * is taken, unless it is to be replaced.
    */
   async joinToken(
-    wish: { readonly node: NodeName; readonly replace?: boolean },
+    wish: HubParams['node.join-token'],
     asking: Asking,
   ): Promise<Done<HubResults['node.join-token']>> {
     const { store, rows, denials, clock, hubId, trustDomain, url, root } = this.#parts
-    const { node, replace = false } = wish
+    const { node, replace = false, require_tpm: requiresTpm = false } = wish
     const decided = this.#require(asking, 'node.join-token', node)
     await this.#requireFree(node, replace)
     const now = clock.now()
@@ -79,13 +85,14 @@ export class Registry {
       actor: actorOf(asking.caller),
       req: asking.request,
       pol: decided.policy,
-      obj: { node, replace, expires: now + JOIN_TOKEN_LIFE_MS },
+      obj: { node, replace, ...(requiresTpm && { require_tpm: true }), expires: now + JOIN_TOKEN_LIFE_MS },
     })
     // Who is revoked from here on has the token made void again: it is in the store before that can be asked for.
     denials.list.check(asking.caller)
     const { token, expires } = await issueJoinToken(store, {
       node,
       replace,
+      requiresTpm,
       createdBy: asking.caller.id,
       now,
     })
@@ -187,10 +194,11 @@ export class Registry {
   }
 }
 
-function stateOf(node: NodeRecord): NodeEntry['state'] {
+export function stateOf(node: NodeRecord): NodeEntry['state'] {
   if (node.revokedAt !== undefined) return 'revoked'
   if (node.distrustedAt !== undefined) return 'distrusted'
-  return node.device === undefined ? 'invited' : 'joined'
+  if (node.device === undefined) return 'invited'
+  return node.tpm?.drifted === undefined ? 'joined' : 'drifted'
 }
 
 function groundsOf({ reason, since }: AskedGrounds): Grounds {

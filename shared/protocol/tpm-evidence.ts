@@ -25,7 +25,7 @@ export interface TpmHello {
     /** TPM2B_PUBLIC */
     readonly public: string
     /** of TPM2_CertifyCreation by the key itself: TPMS_CREATION_DATA, TPMS_ATTEST, TPMT_SIGNATURE */
-    readonly creation: { readonly data: string; readonly certifyInfo: string; readonly signature: string }
+    readonly creation: { readonly data: string; readonly attest: string; readonly signature: string }
   }
 }
 
@@ -64,7 +64,7 @@ export interface TpmEvidence {
 export const MAX_EVENT_LOG_BYTES: number = 256 * 1024
 
 const MAX_PUBLIC_BYTES = 1024
-const MAX_ATTEST_BYTES = 2048
+const MAX_ATTEST_BYTES = 1024
 const MAX_SIGNATURE_BYTES = 1024
 
 const publicArea = base64urlText({ min: 2, max: MAX_PUBLIC_BYTES })
@@ -75,12 +75,12 @@ const signature = base64urlText({ min: 2, max: MAX_SIGNATURE_BYTES })
 export const tpmHelloField: Parser<TpmHello> = object({
   ek: object({
     // identity.md §4 T11: no deep chains.
-    certificates: array(base64urlText({ min: 1, max: 4096 }), { min: 1, max: 5 }),
+    certificates: array(base64urlText({ min: 1, max: 8192 }), { min: 1, max: 4 }),
     public: publicArea,
   }),
   ak: object({
     public: publicArea,
-    creation: object({ data: base64urlText({ min: 2, max: 2048 }), certifyInfo: attest, signature }),
+    creation: object({ data: base64urlText({ min: 2, max: 1024 }), attest, signature }),
   }),
 })
 
@@ -108,7 +108,7 @@ export const tpmEvidenceField: Parser<TpmEvidence> = object({
   join: optional(object({ token: bytes32Field, activation: bytes32Field })),
 })
 
-/** HMAC-SHA256 of the transcript under the secret of the credential: who can say it, activated it for this session. */
+/** HMAC-SHA256 of the transcript under the secret of the credential: the secret itself is on no wire. */
 export function activationProof(secret: Uint8Array, transcript: Uint8Array): Uint8Array {
-  return createHmac('sha256', secret).update('ztmesh-tpm-activation-v1\0').update(transcript).digest()
+  return createHmac('sha256', secret).update(transcript).digest()
 }

@@ -97,7 +97,11 @@ export class SqliteJoinTokens implements JoinTokenStore {
   }
 
   // identity.md §4 T10, A22: where a TPM is asked for or stands, nothing less will do; and a TPM stands for one name.
-  #judgeTpm(token: Row, node: Row | undefined, { tpm, node: name }: Redemption): RedemptionRefusal | undefined {
+  #judgeTpm(
+    token: Row,
+    node: Row | undefined,
+    { tpm, node: name }: Redemption,
+  ): RedemptionRefusal | undefined {
     const needed = token['requires_tpm'] === 1 || Number(node?.['lvl'] ?? 0) >= TPM_LEVEL
     if (tpm === undefined) return needed ? 'needs-tpm' : undefined
     const stands = nodeOfEk(this.#db, tpm.ek)
@@ -228,7 +232,8 @@ export class SqliteNodes implements NodeStore {
   }
 
   recordAttestation(name: string, attestation: NodeAttestation): Promise<void> {
-    const sql = 'INSERT INTO attestations VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET facts = excluded.facts'
+    const sql =
+      'INSERT INTO attestations VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET facts = excluded.facts'
     return this.#db.write(() => {
       this.#db.run(sql, name, JSON.stringify(attestation))
     })

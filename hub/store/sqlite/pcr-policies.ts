@@ -26,8 +26,6 @@ export class SqlitePcrPolicies implements PcrPolicyStore {
   apply({ version, digest, note, appliedAt, appliedBy }: StoredPcrPolicy): Promise<boolean> {
     const sql = `INSERT INTO pcr_policies (version, digest, note, applied_at, applied_by) SELECT ?, ?, ?, ?, ?
       WHERE NOT EXISTS (SELECT 1 FROM pcr_policies WHERE version >= ?)`
-    return this.#db.write(
-      () => this.#db.run(sql, version, digest, note, appliedAt, appliedBy, version) === 1,
-    )
+    return this.#db.write(() => this.#db.run(sql, version, digest, note, appliedAt, appliedBy, version) === 1)
   }
 }

@@ -61,7 +61,8 @@ export function setDrift(
   node: string,
   drifted: { readonly at: number; readonly row: number } | undefined,
 ): void {
-  if (drifted === undefined) db.run('UPDATE tpms SET drifted_at = NULL, drift_row = NULL WHERE node = ?', node)
+  if (drifted === undefined)
+    db.run('UPDATE tpms SET drifted_at = NULL, drift_row = NULL WHERE node = ?', node)
   else
     db.run(
       'UPDATE tpms SET drifted_at = ?, drift_row = ? WHERE node = ? AND drifted_at IS NULL',
@@ -76,7 +77,7 @@ function quoteOf(row: Row): TpmQuote | undefined {
   const clock: TpmClock = {
     resets: Number(row['resets']),
     restarts: Number(row['restarts']),
-    clock: String(row['clock']),
+    clock: Number(row['clock']),
     safe: row['safe'] === 1,
     firmware: String(row['firmware']),
   }

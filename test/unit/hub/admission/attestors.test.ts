@@ -56,7 +56,10 @@ describe('evidence', () => {
   }
   const context = (change: Partial<AttestContext> = {}): AttestContext => ({
     node: parseNodeName('n1'),
+    challenge: { node: parseNodeName('n1'), nonce: '' },
     transcript,
+    spki: new Uint8Array(),
+    note: () => Promise.reject(new Error('nothing is noted of these')),
     log: { origin: 'o', vkey: 'v' },
     announce: async ({ how }) => {
       announced.push(how)
@@ -143,8 +146,8 @@ describe('evidence', () => {
     await byToken(await token())
     const log = { origin: 'o', vkey: 'v' }
     await store.nodes.attest({ name: 'n1', lvl: 2, boot: 'b', log, now: NOW })
-    await assert.rejects(byToken(await token(true), { key: generateP256() }), { code: 'ZT-403-JOIN' })
-    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-401-EVIDENCE' })
+    await assert.rejects(byToken(await token(true), { key: generateP256() }), { code: 'ZT-412-TPM' })
+    await assert.rejects(byKey(proofOf(device)), { code: 'ZT-412-TPM' })
   })
 
   it('by device key is refused to a revoked node, and to one that was never there', async () => {

@@ -1,10 +1,10 @@
-// A challenge is answered once, in time, or not at all.
+// A challenge serves one proof that holds, in time, or none; and whoever only asks for challenges leaves nothing behind.
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import { Challenges } from '#hub/admission/challenges.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
-
-const from = { peer: '10.0.0.1', subject: 'n1' }
 
 describe('challenges', () => {
   let clock: ManualClock
@@ -13,49 +13,74 @@ describe('challenges', () => {
     clock = new ManualClock()
     challenges = new Challenges(clock)
   })
-  const refused = (session: string): void =>
-    assert.throws(() => challenges.take(session), { code: 'ZT-401-NONCE' })
+  const use = (session: string): Promise<string> => challenges.use(session, async ({ about }) => about)
+  const refused = (session: string): Promise<void> => assert.rejects(use(session), { code: 'ZT-401-NONCE' })
 
-  it('gives back what it is about', () => {
-    assert.equal(challenges.take(challenges.open('n1', from).session).about, 'n1')
+  it('gives back what it is about, and when it was given out', async () => {
+    const { session, created } = challenges.open('n1')
+    clock.advance(1000)
+    assert.deepEqual(await challenges.use(session, async (challenge) => challenge), {
+      session,
+      about: 'n1',
+      created,
+      expires: created + 60_000,
+    })
   })
 
-  it('refuses a challenge that was taken before', () => {
-    const { session } = challenges.open('n1', from)
-    challenges.take(session)
-    refused(session)
+  it('refuses a challenge that was answered before', async () => {
+    const { session } = challenges.open('n1')
+    await use(session)
+    await refused(session)
   })
 
-  it('refuses a challenge of the sixtieth second', () => {
-    const { session } = challenges.open('n1', from)
+  it('lets one of 50 who answer at once', async () => {
+    const { session } = challenges.open('n1')
+    const tries = await Promise.allSettled(Array.from({ length: 50 }, () => use(session)))
+    assert.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
+  })
+
+  it('may be answered again after an answer that was refused', async () => {
+    const { session } = challenges.open('n1')
+    const wrong = challenges.use(session, () => Promise.reject(new ZtError('ZT-401-EVIDENCE', 'wrong')))
+    await assert.rejects(wrong, { code: 'ZT-401-EVIDENCE' })
+    assert.equal(await use(session), 'n1')
+  })
+
+  it('refuses a challenge of the sixtieth second, used or not', async () => {
+    const [unused, used] = [challenges.open('n1'), challenges.open('n2')]
+    await use(used.session)
     clock.advance(60_000)
-    refused(session)
+    await refused(unused.session)
+    await refused(used.session)
   })
 
-  it('refuses a session that was never given out', () => refused('AAAAAAAAAAAAAAAAAAAAAA'))
-
-  it('voids the oldest of more than 64 challenges of one peer for one subject', () => {
-    const [first, second] = Array.from({ length: 65 }, () => challenges.open('n1', from))
-    refused(first?.session ?? '')
-    assert.equal(challenges.take(second?.session ?? '').about, 'n1')
+  it('refuses a session that was never given out, and one of another start of the hub', async () => {
+    await refused('AAAAAAAAAAAAAAAAAAAAAA')
+    await refused(encodeBase64url(new Uint8Array(200)))
+    await refused(new Challenges<string>(clock).open('n1').session)
   })
 
-  it('does not let another address void a challenge', () => {
-    const own = challenges.open('n1', from)
-    for (let i = 0; i < 100; i += 1) challenges.open('n1', { ...from, peer: '10.0.0.2' })
-    assert.equal(challenges.take(own.session).about, 'n1')
+  it('refuses a session of which any byte was changed', async () => {
+    const bytes = decodeBase64url(challenges.open('n1').session, 'session')
+    for (let at = 0; at < bytes.length; at += 1) {
+      const bent = Uint8Array.from(bytes, (byte, index) => (index === at ? byte ^ 1 : byte))
+      await refused(encodeBase64url(bent))
+    }
+  })
+
+  it('shows nothing of what it is about', () => {
+    const { session } = challenges.open('a-very-telling-secret')
+    assert.equal(Buffer.from(session, 'base64url').includes('telling'), false)
   })
 
   it('never gives out the same session twice', () => {
-    const sessions = Array.from({ length: 200 }, (_, i) => challenges.open('x', { ...from, subject: `${i}` }))
-    assert.equal(new Set(sessions.map((challenge) => challenge.session)).size, 200)
+    const sessions = Array.from({ length: 200 }, () => challenges.open('x').session)
+    assert.equal(new Set(sessions).size, 200)
   })
 
-  it('refuses a peer that leaves too many unanswered, until they expire', () => {
-    const open = (i: number): unknown => challenges.open('x', { ...from, subject: `n${i}` })
-    for (let i = 0; i < 256; i += 1) open(i)
-    assert.throws(() => open(256), { code: 'ZT-429-RATE' })
-    clock.advance(60_000)
-    open(257)
+  it('answers one who proves itself after thirty thousand strangers have asked', async () => {
+    const own = challenges.open('n1')
+    for (let i = 0; i < 30_000; i += 1) challenges.open('stranger')
+    assert.equal(await use(own.session), 'n1')
   })
 })
