@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { rowsOf } from '#test/support/audit-rows.ts'
 import { eventually } from '#test/support/eventually.ts'
 import { needsMesh, startTestMesh, type TestMesh } from '#test/support/mesh.ts'
-import { incarnationOf, isAlive, processesOfArgv } from '#test/support/process-table.ts'
+import { familyOf, incarnationOf, isAlive, processesOfArgv } from '#test/support/process-table.ts'
 import type { Typed } from '#test/support/typed.ts'
 
 const NODES = ['n1', 'n2'] as const
@@ -14,6 +14,8 @@ const NODES = ['n1', 'n2'] as const
 const COUNTER = 'trap "exit 7" USR1; i=0; while :; do echo "$i"; i=$((i+1)); sleep 0.02; done'
 // What a caller may be told of a command that was under way: the part does not answer, or nobody knows.
 const SAID_SO = /\(ZT-(?:503-[A-Z]+|504-OUTCOME-UNKNOWN|504-TIMEOUT|401-TOKEN|408-STALE|400-KID)\)/
+
+const isKeeper = (commandLine: string): boolean => / \S*\/keeper(?:\.js|\/main\.ts) /.test(commandLine)
 
 /** How far the counter came. Fails unless each number is there once, in order. */
 function countedTo(output: string): number {
@@ -116,6 +118,25 @@ describe('recovery', { skip: needsMesh }, () => {
     await mesh.programs.startNode('n2')
     const { code, stdout } = await mesh.type(['logs', '-f', proc]).ended
     assert.deepEqual([code, stdout.toString()], [5, 'up\nlast\n'])
+  })
+
+  it('from kill -9 of a keeper: its processes end with it, and the log says that nobody saw how', async () => {
+    const nap = ['sleep', `60.${randomInt(100_000, 900_000)}`]
+    const proc = await mesh.spawn('n2', nap)
+    await eventually('it to be asleep', () => (processesOfArgv(nap).length === 1 ? true : undefined))
+    const keeper = familyOf(mesh.programs.nodeDir('n2')).find(({ commandLine }) => isKeeper(commandLine))
+    process.kill(keeper?.pid ?? assert.fail('no keeper'), 'SIGKILL')
+    await eventually('the process to be gone', () => (processesOfArgv(nap).length === 0 ? true : undefined))
+    const { code, stderr } = await mesh.type(['logs', '-f', proc]).ended
+    assert.notEqual(code, 0, stderr.toString())
+    await eventually('its end to be on record', () =>
+      rowsOf(mesh.auditFile('n2')).some(
+        ({ type, obj }) => type === 'cmd.outcome_unknown' && obj?.['proc'] === proc,
+      )
+        ? true
+        : undefined,
+    )
+    await verifyAll()
   })
 
   it('of the one who followed all the way through', async () => {
