@@ -10,6 +10,7 @@ import { parseNodeName, parseTrustDomain, type NodeName } from '#shared/identity
 import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import type { Command } from '#shared/protocol/command.ts'
+import { openDenyList, type DenyDocument } from '#shared/protocol/deny-list.ts'
 import { openEncKey, type EncKey } from '#shared/protocol/enc-key.ts'
 import {
   sealCommand,
@@ -127,6 +128,12 @@ export class Mesh {
     const { receipt } = await this.#askHub(question)
     if (receipt.op !== op) throw misdirected('op')
     return parseHubResult(op, receipt.result)
+  }
+
+  /** The deny list of this moment, with its signed text. Errors: those of hub() and openDenyList(). */
+  async denyList(): Promise<DenyDocument & { readonly text: string }> {
+    const { deny: text } = await this.hub('deny', {})
+    return { ...openDenyList(text, { trust: this.#trust, now: this.clock.now() }), text }
   }
 
   /**

@@ -2,6 +2,7 @@
 // conventions has it. A link that is lost ends nothing on the node.
 import { isZtError } from '#shared/errors/error.ts'
 import type { KillSignal } from '#shared/protocol/command.ts'
+import type { Suspicion } from '#shared/protocol/quarantine.ts'
 import type { SpawnResult } from '#shared/protocol/results.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
@@ -13,6 +14,7 @@ import type { LiveMesh } from './live-mesh.ts'
 import { nodeName, type CommandReceipt } from './mesh.ts'
 import { OutputStream } from './output-stream.ts'
 import { pipeSink } from './pipe-sink.ts'
+import { lookAgain } from './quarantine.ts'
 import { newProcId, spawnCommand } from './spawn-command.ts'
 
 export interface Started {
@@ -25,6 +27,8 @@ export interface Attached extends Started {
   readonly ending: Ending
   /** the signal by which the caller let go */
   readonly signal?: NodeJS.Signals
+  /** what the process wrote is suspect */
+  readonly suspicion?: Suspicion
 }
 
 interface Attachment {
@@ -77,7 +81,7 @@ export async function runProcess(
     started({ node, receipt })
     activate(stream, receipt)
     const whole = { ...target, started: receipt.result.started }
-    return { node, receipt, ...(await attend({ mesh, target: whole, io, signals }, stream)) }
+    return { node, receipt, ...(await watched({ mesh, target: whole, io, signals }, stream)) }
   } finally {
     signals.close()
     stream.close()
@@ -87,6 +91,25 @@ export async function runProcess(
 function activate(stream: OutputStream, { result, jti }: { result: SpawnResult; jti: string }): void {
   // Without a grant the stream stays silent, and the follower asks for one.
   if (result.out !== undefined) stream.activate(result.out, jti)
+}
+
+/** As attend(), and says it when somebody was denied meanwhile because of whom the output is suspect, however it ends. */
+async function watched(
+  attachment: Attachment,
+  stream: OutputStream,
+): Promise<Pick<Attached, 'ending' | 'signal' | 'suspicion'>> {
+  const { mesh, target, io } = attachment
+  const began = io.clock.now()
+  const { node, proc } = target
+  const name = `${nodeName(node)}/${proc}`
+  let suspicion: Suspicion | undefined
+  let attended: Awaited<ReturnType<typeof attend>>
+  try {
+    attended = await attend(attachment, stream)
+  } finally {
+    suspicion = await lookAgain({ name, owner: mesh.current.id, node, began, readFrom: began }, mesh, io)
+  }
+  return suspicion === undefined ? attended : { ...attended, suspicion }
 }
 
 async function attend(

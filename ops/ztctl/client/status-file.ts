@@ -6,6 +6,7 @@ import { quoted, usageError } from '../grammar/usage-error.ts'
 import { API_VERSION } from '../output/print.ts'
 import { writeNew } from './owned-files.ts'
 import { exitCodeOfEnding } from './exit-code.ts'
+import { quarantinedJson } from './quarantine.ts'
 import type { Attached } from './run-process.ts'
 
 /** Runs `work` and writes its end, or its error, to the file that the flag names, if it names one. */
@@ -22,7 +23,7 @@ export async function writeStatusFile(call: Invocation, work: () => Promise<Atta
   }
 }
 
-function statusOf({ node, receipt, ending }: Attached): Record<string, unknown> {
+function statusOf({ node, receipt, ending, suspicion }: Attached): Record<string, unknown> {
   const { proc, started } = receipt.result
   const end =
     ending.kind === 'exit'
@@ -38,6 +39,7 @@ function statusOf({ node, receipt, ending }: Attached): Record<string, unknown> 
     proc,
     started,
     row: receipt.row,
+    quarantined: quarantinedJson(suspicion),
     ...end,
   }
 }

@@ -47,6 +47,7 @@ export function operandSource(verb: VerbSpec): ValueSource {
   if (operand?.choices !== undefined) return { kind: 'words', words: operand.choices }
   if (operand?.complete === 'verb') return { kind: 'words', words: firstWords() }
   if (operand?.complete === 'node') return { kind: 'nodes' }
+  if (operand?.complete === 'file') return { kind: 'files' }
   return { kind: operand?.complete === 'process' ? 'processes' : 'nothing' }
 }
 

@@ -42,6 +42,12 @@ const TABLE = {
     complete: 'file',
     summary: 'a JSON file that describes the mesh: hub, hubId and root',
   },
+  'deny-list': {
+    kind: 'text',
+    placeholder: 'FILE',
+    complete: 'file',
+    summary: 'a saved deny list: whose rows are quarantined (default: deny-list.json beside the copy)',
+  },
   detach: { kind: 'switch', short: 'd', summary: 'print the id and leave the process running' },
   env: { kind: 'text', short: 'e', placeholder: 'K=V', repeat: true, summary: 'set a variable; repeatable' },
   'env-file': {
@@ -63,6 +69,7 @@ const TABLE = {
     summary: 'verify this copy of a log, offline: a database file or a saved .ztlog',
   },
   follow: { kind: 'switch', short: 'f', summary: 'keep printing output until the process ends' },
+  fresh: { kind: 'switch', summary: 'begin a new ladder now, instead of going on where the last one ends' },
   grace: {
     kind: 'duration',
     placeholder: 'DURATION',
@@ -87,6 +94,7 @@ const TABLE = {
     complete: 'file',
     summary: "a copy of the hub's log: it names the keys and anchors of nodes",
   },
+  kill: { kind: 'switch', summary: 'also end the processes that it has running, on every node' },
   'no-headers': { kind: 'switch', summary: 'leave the heading out of tables' },
   node: {
     kind: 'text',
@@ -120,11 +128,21 @@ const TABLE = {
     env: 'ZTMESH_ROOT_FINGERPRINT',
     summary: "SHA-256 of the mesh's root certificate",
   },
+  rungs: {
+    kind: 'integer',
+    placeholder: 'COUNT',
+    summary: 'rungs to ask for, one a day: 1 to 30 (default 7)',
+  },
   save: {
     kind: 'text',
     placeholder: 'DIR',
     complete: 'directory',
     summary: 'keep a copy of each log in a new folder, as NAME.ztlog',
+  },
+  since: {
+    kind: 'text',
+    placeholder: 'TIME',
+    summary: 'data from then on is suspect: how long ago, or RFC 3339 (default: from now on)',
   },
   signal: {
     kind: 'text',

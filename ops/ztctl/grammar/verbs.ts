@@ -1,17 +1,25 @@
 // Every verb of ztctl, once: what it takes, what it prints, and examples that work. No code of a verb is loaded from
 // here, so `help`, completion and a refusal cost nothing; loaders.ts says where the code is.
 import type { FlagName } from './flags.ts'
+import { TRUST_VERBS } from './trust-verbs.ts'
 
 export type VerbName =
   | 'allow'
   | 'audit verify'
+  | 'bundle import'
+  | 'bundle show'
   | 'can-i'
+  | 'ceremony anchor'
   | 'completion'
   | 'doctor'
   | 'federation bundle'
   | 'federation ls'
   | 'help'
   | 'kill'
+  | 'ladder import'
+  | 'ladder request'
+  | 'ladder status'
+  | 'ladder usage'
   | 'login'
   | 'logout'
   | 'logs'
@@ -30,7 +38,7 @@ export interface Operand {
   readonly required: boolean
   readonly repeat?: true
   readonly choices?: readonly string[]
-  readonly complete?: 'node' | 'process' | 'verb'
+  readonly complete?: 'node' | 'process' | 'verb' | 'file'
 }
 
 export interface Example {
@@ -129,36 +137,51 @@ export const VERBS: readonly VerbSpec[] = [
     ...NOTHING,
     name: 'node revoke',
     summary: 'cut a node off, everywhere, at once',
+    detail:
+      'What its machine wrote is shown as quarantined by every reader, from --since on or from now on. It stays so when\n' +
+      'the node is allowed again.',
     examples: [
-      { what: 'cut a lost laptop off', line: 'ztctl node revoke laptop-7 --reason "lost in a train"' },
+      {
+        what: 'cut a lost laptop off',
+        line: 'ztctl node revoke laptop-7 --since 2h --reason "lost in a train"',
+      },
       { what: 'the same, without being asked', line: 'ztctl node revoke laptop-7 --yes' },
     ],
     operands: [{ name: 'NAME', required: true, complete: 'node' }],
-    flags: ['reason', 'yes', 'output'],
+    flags: ['reason', 'since', 'yes', 'output'],
   },
   {
     ...NOTHING,
     name: 'revoke',
-    summary: 'deny an identity, everywhere, at once',
+    summary: 'deny an identity, or one certificate, everywhere, at once',
+    detail:
+      'What it did is shown as quarantined by every reader, from --since on or from now on. Its processes go on unless\n' +
+      '--kill is given. A fingerprint, as `ztctl whoami` prints it, denies that certificate alone.',
     examples: [
       { what: 'deny an operator', line: 'ztctl revoke operator/mallory --reason "left"' },
+      { what: 'and end what it has running', line: 'ztctl revoke operator/mallory --kill' },
+      {
+        what: 'deny a certificate whose key was copied an hour ago',
+        line: 'ztctl revoke sha256:5c…e1 --since 1h --yes',
+      },
       {
         what: 'deny any identity by its SPIFFE ID',
         line: 'ztctl revoke spiffe://mesh.example/ci/nightly --yes',
       },
     ],
-    operands: [{ name: 'SPIFFE-ID', required: true }],
-    flags: ['reason', 'yes', 'output'],
+    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true }],
+    flags: ['reason', 'since', 'kill', 'yes', 'output'],
   },
   {
     ...NOTHING,
     name: 'allow',
     summary: 'lift a revocation; a node then needs a new join token',
+    detail: 'What was quarantined because of the revocation stays quarantined.',
     examples: [
       { what: 'let an operator in again', line: 'ztctl allow operator/alice' },
       { what: 'let a node join again', line: 'ztctl allow node/laptop-7' },
     ],
-    operands: [{ name: 'SPIFFE-ID', required: true }],
+    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true }],
     flags: ['output'],
   },
   {
@@ -253,7 +276,7 @@ export const VERBS: readonly VerbSpec[] = [
         line: 'ztctl audit verify --file copy.db --hub-log evidence/hub.ztlog',
       },
     ],
-    flags: ['node', 'save', 'file', 'hub-log', 'vkey', ...LISTING],
+    flags: ['node', 'save', 'file', 'hub-log', 'deny-list', 'root-fingerprint', 'vkey', ...LISTING],
     nodes: 'many',
   },
   {
@@ -275,6 +298,7 @@ export const VERBS: readonly VerbSpec[] = [
     command: 'optional',
     nodes: 'one',
   },
+  ...TRUST_VERBS,
   {
     ...NOTHING,
     name: 'federation ls',

@@ -8,6 +8,18 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ['Processes', ['spawn', 'run', 'ps', 'logs', 'kill']],
   ['Nodes', ['node ls', 'node join-token', 'node revoke']],
   ['Access', ['login', 'logout', 'whoami', 'can-i', 'revoke', 'allow']],
+  [
+    'Trust',
+    [
+      'bundle show',
+      'bundle import',
+      'ladder status',
+      'ladder request',
+      'ladder import',
+      'ladder usage',
+      'ceremony anchor',
+    ],
+  ],
   ['Federation', ['federation ls', 'federation bundle']],
   ['Evidence', ['audit verify']],
   ['This machine', ['doctor', 'version', 'completion', 'help']],

@@ -32,6 +32,12 @@ export function remark(text: string, io: Io): void {
   io.stderr.write(`ztctl: ${safeText(text)}\n`)
 }
 
+/** Prints what a reader must not overlook to stderr. */
+export function warn(text: string, io: Io): void {
+  const style = createStyle({ env: io.env, isTty: io.stderr.isTTY === true, color: undefined })
+  io.stderr.write(`ztctl: ${style.warn('warning:')} ${safeText(text)}\n`)
+}
+
 /** The exit status for an error. A verb with a remote exit status keeps 1–124 for the remote program. */
 export function exitStatus(error: unknown, remoteExit: boolean): number {
   const { code } = asZtError(error)

@@ -5,6 +5,7 @@ import { findProcess } from '../client/find-process.ts'
 import { Follower, type OutputSink, type StreamName } from '../client/follower.ts'
 import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
 import { pipeSink, tailSink } from '../client/pipe-sink.ts'
+import { fetchQuarantine, lookAgain, warnOf } from '../client/quarantine.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
 
@@ -15,7 +16,15 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
 }
 
 async function printLogs(mesh: LiveMesh, call: Invocation, io: Io): Promise<number> {
-  const { node, entry } = await findProcess(call.operands[0] ?? '', call, mesh.current)
+  const readFrom = io.clock.now()
+  const [{ node, entry }, quarantine] = await Promise.all([
+    findProcess(call.operands[0] ?? '', call, mesh.current),
+    fetchQuarantine(mesh.current),
+  ])
+  const watched = { ...entry, node: mesh.current.nodeId(node), name: `${node}/${entry.proc}`, readFrom }
+  const suspicion = quarantine.ofProcess(watched)
+  // Before the first byte of it, and where it is in nobody's pipe.
+  if (suspicion !== undefined) warnOf(watched.name, suspicion, io)
   const target = { node: mesh.current.nodeId(node), proc: entry.proc, started: entry.started }
   const stop = new AbortController()
   // ^C ends the printing; the process is not touched.
@@ -42,6 +51,7 @@ async function printLogs(mesh: LiveMesh, call: Invocation, io: Io): Promise<numb
     return exitCodeOfEnding({ ...ending, kind: 'replayed' })
   } finally {
     unlisten()
+    if (suspicion === undefined) await lookAgain(watched, mesh, io)
   }
 }
 

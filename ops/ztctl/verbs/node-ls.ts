@@ -1,6 +1,8 @@
 // ztctl node ls
 import type { NodeEntry } from '#shared/protocol/hub-ops.ts'
+import type { Suspicion } from '#shared/protocol/quarantine.ts'
 import { withMesh } from '../client/live-mesh.ts'
+import { fetchQuarantine, quarantinedJson } from '../client/quarantine.ts'
 import { rememberNames } from '../completion/names.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
@@ -10,7 +12,9 @@ import { rfc3339, shortDuration } from '../output/time.ts'
 const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
 
 export async function execute(call: Invocation, io: Io): Promise<number> {
-  const { nodes } = await withMesh({ call, io }, ({ current }) => current.hub('node.list', {}))
+  const [{ nodes }, quarantine] = await withMesh({ call, io }, ({ current }) =>
+    Promise.all([current.hub('node.list', {}), fetchQuarantine(current)]),
+  )
   const items = nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1))
   rememberNames(
     'nodes',
@@ -22,7 +26,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
   printListing<NodeEntry>(
     {
       kind: 'NodeList',
-      headings: ['NAME', 'STATE', 'ASSURANCE', 'JOINED', 'SEEN', 'ANCHORED'],
+      headings: ['NAME', 'STATE', 'ASSURANCE', 'JOINED', 'SEEN', 'ANCHORED', 'QUARANTINED'],
       items,
       toName: (node) => node.name,
       toRow: (node) => [
@@ -32,6 +36,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
         ago(node.joined),
         ago(node.seen),
         ago(node.anchored),
+        quarantine.ofNode(node.id).map(stretchText).join('; ') || '-',
       ],
       toJson: (node) => ({
         name: node.name,
@@ -41,10 +46,17 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
         joined: rfc3339(node.joined ?? undefined),
         seen: rfc3339(node.seen ?? undefined),
         anchored: rfc3339(node.anchored ?? undefined),
+        // The first stretch, and all of them: data of the node is suspect in each.
+        quarantined: quarantinedJson(quarantine.ofNode(node.id)[0]),
+        quarantines: quarantine.ofNode(node.id).map(quarantinedJson),
       }),
     },
     call,
     io,
   )
   return 0
+}
+
+function stretchText({ since, until }: Suspicion): string {
+  return `${rfc3339(since) ?? ''} to ${rfc3339(until) ?? 'now'}`
 }

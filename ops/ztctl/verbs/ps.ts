@@ -1,9 +1,18 @@
 // ztctl ps: processes of all nodes, or of those that -n names. A node that does not answer is named, never left out.
+import type { Suspicion } from '#shared/protocol/quarantine.ts'
 import type { ProcEntry } from '#shared/protocol/results.ts'
 import { exitText } from '../client/exit-code.ts'
-import { askNodes, chosenNodes, concludeFanOut, failuresOf, requireSome } from '../client/fan-out.ts'
+import {
+  askNodes,
+  chosenNodes,
+  concludeFanOut,
+  failuresOf,
+  requireSome,
+  type NodeAnswer,
+} from '../client/fan-out.ts'
 import { listProcesses } from '../client/find-process.ts'
 import { withMesh } from '../client/live-mesh.ts'
+import { fetchQuarantine, quarantinedJson, warnOf } from '../client/quarantine.ts'
 import { rememberNames } from '../completion/names.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
@@ -13,15 +22,25 @@ import { rfc3339, shortDuration } from '../output/time.ts'
 interface Item {
   readonly node: string
   readonly entry: ProcEntry
+  readonly suspicion: Suspicion | undefined
 }
 
 export async function execute(call: Invocation, io: Io): Promise<number> {
-  const answers = await withMesh({ call, io }, async ({ current }) =>
-    askNodes(await chosenNodes(call, current), (node) => listProcesses(current, node, call.flags.has('all'))),
-  )
+  const all = call.flags.has('all')
+  const { answers, quarantine, nodeId } = await withMesh({ call, io }, async ({ current }) => {
+    const listed = async (): Promise<readonly NodeAnswer<readonly ProcEntry[]>[]> =>
+      askNodes(await chosenNodes(call, current), (node) => listProcesses(current, node, all))
+    const [answered, known] = await Promise.all([listed(), fetchQuarantine(current)])
+    return { answers: answered, quarantine: known, nodeId: (name: string) => current.nodeId(name) }
+  })
   requireSome(answers)
   const items = answers.flatMap((answer) =>
-    answer.ok ? answer.value.map((entry) => ({ node: answer.node, entry })) : [],
+    answer.ok
+      ? answer.value.map((entry) => {
+          const suspicion = quarantine.ofProcess({ ...entry, node: nodeId(answer.node) })
+          return { node: answer.node, entry, suspicion }
+        })
+      : [],
   )
   rememberNames(
     'processes',
@@ -29,6 +48,8 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
     io.env,
   )
   printListing({ ...listing(items, io), extra: { errors: failuresOf(answers) } }, call, io)
+  for (const { node, entry, suspicion } of items)
+    if (suspicion !== undefined) warnOf(`${node}/${entry.proc}`, suspicion, io)
   return concludeFanOut(answers, io)
 }
 
@@ -38,15 +59,15 @@ function listing(items: readonly Item[], io: Io): Listing<Item> {
     headings: ['NODE', 'PROC', 'STATE', 'AGE', 'OWNER', 'PROGRAM'],
     items: items.toSorted((a, b) => a.entry.began - b.entry.began),
     toName: ({ entry }) => entry.proc,
-    toRow: ({ node, entry }) => [
+    toRow: ({ node, entry, suspicion }) => [
       node,
       entry.proc,
-      entry.exit === undefined ? entry.state : exitText(entry.exit),
+      `${entry.exit === undefined ? entry.state : exitText(entry.exit)}${suspicion === undefined ? '' : ', quarantined'}`,
       shortDuration(io.clock.now() - entry.began),
       entry.owner.replace(/^spiffe:\/\/[^/]+\//, ''),
       entry.exe,
     ],
-    toJson: ({ node, entry }) => ({
+    toJson: ({ node, entry, suspicion }) => ({
       node,
       proc: entry.proc,
       started: entry.started,
@@ -56,6 +77,7 @@ function listing(items: readonly Item[], io: Io): Listing<Item> {
       began: rfc3339(entry.began),
       ended: rfc3339(entry.ended),
       exit: entry.exit ?? null,
+      quarantined: quarantinedJson(suspicion),
     }),
   }
 }
