@@ -1,13 +1,11 @@
 // T5: the proof that an EK and an AK are in one TPM. The hub seals a secret to the EK, to be opened only beside an object of the
 // AK's name; whoever answers with it has both. Each secret is for one session, which its caller takes once.
-import { createHmac } from 'node:crypto'
 import { equalBytes } from '#shared/encoding/digest.ts'
+import { activationProof } from '#shared/protocol/tpm-evidence.ts'
 import { makeCredential, type Credential } from '#shared/tpm/credential.ts'
 import type { VerifiedAk } from './attestation-key.ts'
 import type { VerifiedEk } from './endorsement.ts'
 import { refuse } from './refusal.ts'
-
-export const ACTIVATION_SECRET_BYTES = 32
 
 /**
  * What TPM2_ActivateCredential is asked with. `secret` is 32 fresh random bytes, kept until the answer. Throws ZT-422-TPM
@@ -18,11 +16,6 @@ export function sealActivation(
   secret: Uint8Array,
 ): Credential {
   return makeCredential({ ek: ek.public, akName: ak.name, secret })
-}
-
-/** HMAC-SHA256 of the transcript under the secret: what the node answers, so that the secret itself is on no wire. */
-export function activationProof(secret: Uint8Array, transcript: Uint8Array): Uint8Array {
-  return new Uint8Array(createHmac('sha256', secret).update(transcript).digest())
 }
 
 /** Throws ZT-401-TPM-ACTIVATION unless `proof` is by somebody who opened `secret`; compares in constant time. */

@@ -35,7 +35,7 @@ export function openAttested({ attest, signature }: SignedAttest, expected: Atte
   requireSchemeOf(expected.ak.public, signed)
   if (!verifyTpmSignature(expected.ak.public, signed, attest))
     throw refuse('ZT-401-TPM-SIG', 'signature', 'the attestation is not signed by this AK')
-  // A restricted key signs data from outside only if they do not begin so (Part 1 §31.?): with it, a TPM made this.
+  // A restricted key signs data from outside only if they do not begin so (Part 1 §24.5): with it, a TPM made this.
   if (structure.magic !== GENERATED)
     throw refuse('ZT-401-TPM-MAGIC', 'magic', 'the attestation was not made inside a TPM')
   if (structure.type !== expected.type)

@@ -3,7 +3,7 @@
 // and descriptions are not part of what was extended, so whoever hands in the log can rewrite them.
 import { digest } from '#shared/tpm/hash.ts'
 import type { PcrBank, PcrValues } from '#shared/protocol/pcr-policy.ts'
-import { MAX_EVENT_LOG_BYTES } from './evidence.ts'
+import { MAX_EVENT_LOG_BYTES } from '#shared/protocol/tpm-evidence.ts'
 import { parseEventLog, type LoggedEvent } from './event-log-format.ts'
 import { EVENT, KNOWN_EVENTS, PRE_BOOT_EVENTS, SELF_DIGESTED_EVENTS } from './event-types.ts'
 import { refuse, requireSize } from './refusal.ts'

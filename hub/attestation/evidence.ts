@@ -55,4 +55,3 @@ export const MAX_PUBLIC_BYTES = 1024
 export const MAX_ATTEST_BYTES = 1024
 export const MAX_SIGNATURE_BYTES = 1024
 export const MAX_CREATION_BYTES = 1024
-export const MAX_EVENT_LOG_BYTES: number = 256 * 1024

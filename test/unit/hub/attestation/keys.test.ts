@@ -1,11 +1,12 @@
 // AKs and certified keys: what a key must be, what it must not be, and that a secret opens only for who holds both.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { activationProof, requireActivation } from '#hub/attestation/activation.ts'
+import { requireActivation } from '#hub/attestation/activation.ts'
 import { verifyAk } from '#hub/attestation/attestation-key.ts'
 import { verifyCertifiedKey } from '#hub/attestation/certified-key.ts'
 import type { CertifiedKeyEvidence } from '#hub/attestation/evidence.ts'
 import type { ErrorCode } from '#shared/errors/codes.ts'
+import { activationProof } from '#shared/protocol/tpm-evidence.ts'
 import { TAG, type TpmAttribute } from '#shared/tpm/constants.ts'
 import { digest } from '#shared/tpm/hash.ts'
 import { encodePublic2b, nameOf } from '#shared/tpm/public.ts'
