@@ -13,7 +13,8 @@ import { parseVkey } from '#shared/log/note.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { Anchorer } from './anchor/anchorer.ts'
 import { admit, type Admission } from './attest/admission.ts'
-import { deviceKeyAttestor } from './attest/device-key.ts'
+import type { Attestor } from './attest/attestor.ts'
+import { registeredAttestor } from './attest/registered.ts'
 import { openNodeLog, type NodeLog } from './audit/node-log.ts'
 import { Rejections } from './audit/rejections.ts'
 import { createPreparer } from './commands/prepare.ts'
@@ -33,7 +34,6 @@ import { recover } from './recover.ts'
 import { Denials, isDenied } from './revocation/denials.ts'
 import type { RunAs } from './sandbox/sandbox.ts'
 import { readBundleFile, writeBundleFile } from './state/bundle-file.ts'
-import { loadDeviceKey, type DeviceKey } from './state/device-key.ts'
 import { acquireInstanceLock, type InstanceLock } from './state/instance-lock.ts'
 import { loadLogKey } from './state/log-key.ts'
 import { loadMembership, type Membership } from './state/membership.ts'
@@ -58,7 +58,7 @@ const NOBODY: RunAs = { uid: 65_534, gid: 65_534 }
 interface Held {
   readonly paths: StatePaths
   readonly membership: Membership
-  readonly device: DeviceKey
+  readonly attestor: Attestor
   readonly trust: SvidValidator
   readonly log: NodeLog
 }
@@ -251,12 +251,12 @@ export class NodeAgent {
 
   async #admit(): Promise<Admission> {
     const { clock } = this.#options
-    const { paths, membership, device, trust, log } = this.#held
+    const { paths, membership, attestor, trust, log } = this.#held
     const { hub: url, hubId, node, id: nodeId } = membership
     const keepBundle = (text: string): void => writeBundleFile(paths.bundle, text)
     const parts = {
       https: new HubHttps({ url, hubId, trust, clock }),
-      attestor: deviceKeyAttestor(device),
+      attestor,
       trust,
       clock,
       hubId,
@@ -343,9 +343,8 @@ export class NodeAgent {
 
 function hold({ config, clock }: AgentOptions, paths: StatePaths): Held {
   const membership = loadMembership(paths.membership)
-  const device = loadDeviceKey(paths.deviceKey)
   const key = loadLogKey(paths.logKey)
-  if (membership === undefined || device === undefined || key === undefined) {
+  if (membership === undefined || key === undefined) {
     throw new ZtError('ZT-400-CONFIG', `the node of ${paths.dir} has not joined: \`node-agent join\``)
   }
   if (membership.node !== config.name) {
@@ -357,7 +356,8 @@ function hold({ config, clock }: AgentOptions, paths: StatePaths): Held {
   const trust = new SvidValidator(readBundleFile(paths.bundle, clock.now()))
   // A node that has joined has a log. Without it nobody could say what was consumed or done: it does not run.
   const options = { file: paths.audit, origin: membership.logOrigin, key, clock, boot: bootId() }
-  return { paths, membership, device, trust, log: openNodeLog({ ...options, ifMissing: 'refuse' }) }
+  const attestor = registeredAttestor(config, paths)
+  return { paths, membership, attestor, trust, log: openNodeLog({ ...options, ifMissing: 'refuse' }) }
 }
 
 /** ZT-400-CONFIG if processes are to run as somebody whom only root may become. */

@@ -20,6 +20,8 @@ import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
 
 const MAX_BYTES = 64 * 1024
+/** Where Linux shows what the firmware measured; for root alone. */
+const FIRMWARE_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements'
 const LINUX_MAX_ID = 4_294_967_294
 
 /** An absolute, normal path: what is written is what is meant, without `..`, `//` or a trailing slash. */
@@ -69,8 +71,23 @@ const fileShape = object({
       commandsPerSPerCaller: optional(integer({ min: 1, max: 100_000 })),
     }),
   ),
+  tpm: optional(
+    object({
+      device: optional(path),
+      tcp: optional(string({ max: 260, pattern: /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/ })),
+      eventLog: optional(path),
+    }),
+  ),
   logLevel: optional(oneOf(['debug', 'info', 'warn', 'error'])),
 })
+
+/** A node with this proves itself by its TPM, and by nothing else. */
+export interface TpmSettings {
+  /** `/dev/tpmrm0`, or where a software TPM listens */
+  readonly where: { readonly path: string } | { readonly host: string; readonly port: number }
+  /** the firmware's log, read if the hub's PCR policy asks for it */
+  readonly eventLog: string
+}
 
 export interface NodeConfig {
   readonly name: string
@@ -93,6 +110,7 @@ export interface NodeConfig {
   }
   readonly output: { readonly maxBytesPerStream: number; readonly maxSessions: number }
   readonly rate: { readonly messagesPerSecond: number; readonly commandsPerSecondPerCaller: number }
+  readonly tpm: TpmSettings | undefined
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
 }
 
@@ -151,10 +169,25 @@ function complete(file: ConfigFile): NodeConfig {
       messagesPerSecond: file.rate?.messagesPerS ?? 500,
       commandsPerSecondPerCaller: file.rate?.commandsPerSPerCaller ?? 200,
     },
+    tpm: file.tpm === undefined ? undefined : completeTpm(file.tpm),
     logLevel: file.logLevel ?? 'info',
   }
   refuseContradictions(config)
   return config
+}
+
+function completeTpm({ device, tcp, eventLog }: NonNullable<ConfigFile['tpm']>): TpmSettings {
+  if ((device === undefined) === (tcp === undefined))
+    throw new ZtError('ZT-422-SCHEMA', 'field "tpm" must have either "device" or "tcp"')
+  return { where: placeOf(device, tcp ?? ''), eventLog: eventLog ?? FIRMWARE_LOG }
+}
+
+function placeOf(device: string | undefined, tcp: string): TpmSettings['where'] {
+  if (device !== undefined) return { path: device }
+  const at = tcp.lastIndexOf(':')
+  const port = Number(tcp.slice(at + 1))
+  if (port < 1 || port > 65_535) throw new ZtError('ZT-422-SCHEMA', 'field "tpm.tcp" must be HOST:PORT')
+  return { host: tcp.slice(0, at).replace(/^\[|\]$/g, ''), port }
 }
 
 function completeAnchor(anchor: ConfigFile['anchor']): NodeConfig['anchor'] {

@@ -9,7 +9,9 @@ import { nodeId } from '#shared/identity/spiffe-id.ts'
 import type { JoinTicket } from '#shared/protocol/admission.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { admit, type Admission } from './attest/admission.ts'
+import type { Attestor } from './attest/attestor.ts'
 import { joinTokenAttestor } from './attest/join-token.ts'
+import { tpmJoinAttestor } from './attest/tpm.ts'
 import { openNodeLog, type NodeLog } from './audit/node-log.ts'
 import type { NodeConfig } from './config.ts'
 import { bootId } from '#shared/host/boot-id.ts'
@@ -41,7 +43,7 @@ export async function join(config: NodeConfig, ticket: JoinTicket, clock: Clock)
     const trust = await pinRoot(paths, ticket, clock)
     const log = createLog(paths, ticket, clock)
     try {
-      return await register({ paths, ticket, clock, trust, log })
+      return await register({ paths, ticket, clock, trust, log, attestor: attestorOf(config, paths, ticket) })
     } finally {
       await log.close()
     }
@@ -77,14 +79,20 @@ interface Joining {
   readonly clock: Clock
   readonly trust: SvidValidator
   readonly log: NodeLog
+  readonly attestor: Attestor
 }
 
-async function register({ paths, ticket, clock, trust, log }: Joining): Promise<Membership> {
-  const { hub, hubId, td, node, token } = ticket
-  const device = loadDeviceKey(paths.deviceKey) ?? createDeviceKey(paths.deviceKey)
+// A machine with a TPM makes no device key: there is nothing that it could fall back to.
+function attestorOf({ tpm }: NodeConfig, paths: StatePaths, { token }: JoinTicket): Attestor {
+  if (tpm !== undefined) return tpmJoinAttestor(token, { settings: tpm, keyFile: paths.tpmKey })
+  return joinTokenAttestor(token, loadDeviceKey(paths.deviceKey) ?? createDeviceKey(paths.deviceKey))
+}
+
+async function register({ paths, ticket, clock, trust, log, attestor }: Joining): Promise<Membership> {
+  const { hub, hubId, td, node } = ticket
   const admission: Admission = await admit({
     https: new HubHttps({ url: hub, hubId, trust, clock }),
-    attestor: joinTokenAttestor(token, device),
+    attestor,
     trust,
     clock,
     hubId,

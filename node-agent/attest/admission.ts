@@ -76,7 +76,9 @@ interface FreshKeys {
  */
 export async function admit(parts: AdmissionParts): Promise<Admission> {
   const keys = { svid: generateP256(), nats: generateNkey('user'), enc: generateX25519() }
-  const challenge = parseChallenge(await parts.https.post('/v1/challenge', { node: parts.node }), '')
+  const hello = await parts.attestor.hello?.()
+  const wish = { node: parts.node, ...(hello !== undefined && { tpm: hello }) }
+  const challenge = parseChallenge(await parts.https.post('/v1/challenge', wish), '')
   const request = await answerChallenge(parts, challenge, keys)
   const response = parseAttestResponse(await parts.https.post('/v1/attest', request), '')
   return accept(parts, response, keys)
@@ -84,9 +86,10 @@ export async function admit(parts: AdmissionParts): Promise<Admission> {
 
 async function answerChallenge(
   parts: AdmissionParts,
-  { session, nonce }: Challenge,
+  challenge: Challenge,
   keys: FreshKeys,
 ): Promise<AttestRequest> {
+  const { session, nonce } = challenge
   const enc = encodeBase64url(keys.enc.publicKey)
   const transcript = attestTranscript({
     hub: parts.hubId,
@@ -101,7 +104,7 @@ async function answerChallenge(
   return {
     session,
     node: parts.node,
-    evidence: await parts.attestor.attest(transcript),
+    evidence: await parts.attestor.attest(transcript, challenge),
     csr: encodeBase64url(createCsr(keys.svid)),
     nats: { publicKey: keys.nats.publicKey, proof: encodeBase64url(keys.nats.sign(transcript)) },
     enc_key: enc,

@@ -1,11 +1,14 @@
-// How a machine proves which one it is. One interface, one implementation a kind of proof; a TPM is to be the third.
-import type { Evidence } from '#shared/protocol/admission.ts'
+// How a machine proves which one it is. One interface, one implementation a kind of proof: join token, device key, TPM.
+import type { Challenge, Evidence } from '#shared/protocol/admission.ts'
+import type { TpmHello } from '#shared/protocol/tpm-evidence.ts'
 
 export interface Attestor {
   readonly kind: Evidence['type']
+  /** What is said before the challenge, for a kind that has something to say there. */
+  hello?(): Promise<TpmHello>
   /**
    * Evidence over `transcript` (32 bytes), which names hub, session, nonce, node and every key of the request. It must
    * sign exactly these bytes, so that the evidence is worth nothing in any other session.
    */
-  attest(transcript: Uint8Array): Promise<Evidence>
+  attest(transcript: Uint8Array, challenge: Challenge): Promise<Evidence>
 }

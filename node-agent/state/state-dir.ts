@@ -10,6 +10,8 @@ export interface StatePaths {
   readonly dir: string
   /** P-256, PKCS#8 PEM: proves that this is the machine that joined */
   readonly deviceKey: string
+  /** of a node with a TPM, in its place: blobs of the attestation key that only that TPM can use */
+  readonly tpmKey: string
   /** Ed25519, PKCS#8 PEM: signs the heads of the audit log, never anything else */
   readonly logKey: string
   /** what that log is called */
@@ -25,6 +27,7 @@ export function statePaths(dir: string): StatePaths {
   return {
     dir,
     deviceKey: join(dir, 'device.key'),
+    tpmKey: join(dir, 'tpm-key.json'),
     logKey: join(dir, 'log.key'),
     logOrigin: join(dir, 'log.origin'),
     membership: join(dir, 'membership.json'),

@@ -1,0 +1,142 @@
+// The proof by TPM: which TPM this is, at the first join, and from then on what it has measured, quoted over each session.
+// The device is opened for one proof and closed after it, so a TPM that was reset, or a software TPM that was restarted, is
+// met anew each time, and an idle agent holds nothing of it.
+import { readFile } from 'node:fs/promises'
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError } from '#shared/errors/error.ts'
+import { TpmAttester } from '#shared/host/tpm/attester.ts'
+import { openTpm } from '#shared/host/tpm/device.ts'
+import type { Challenge } from '#shared/protocol/admission.ts'
+import {
+  activationProof,
+  MAX_EVENT_LOG_BYTES,
+  type PcrWish,
+  type TpmEvidence,
+  type TpmHello,
+} from '#shared/protocol/tpm-evidence.ts'
+import type { TpmSettings } from '../config.ts'
+import { keepTpmKey, loadTpmKey, type TpmKey } from '../state/tpm-key.ts'
+import type { Attestor } from './attestor.ts'
+
+export interface TpmAttestorParts {
+  readonly settings: TpmSettings
+  /** where the attestation key's blobs are */
+  readonly keyFile: string
+}
+
+/**
+ * The first proof: the token authorises the name, the TPM proves the machine. Errors: ZT-503-TPM and ZT-412-EK for a TPM
+ * that does not answer or has no certificate; ZT-412-TPM if the hub takes no TPMs.
+ */
+export function tpmJoinAttestor(token: string, parts: TpmAttestorParts): Attestor {
+  return {
+    kind: 'tpm',
+    hello: () => withTpm(parts.settings, (tpm) => greet(tpm, parts.keyFile)),
+    attest: (transcript, challenge) =>
+      withTpm(parts.settings, async (tpm) => {
+        const key = requireKey(parts.keyFile)
+        const { credential } = challenge
+        if (credential === undefined) throw new ZtError('ZT-412-TPM', 'the hub takes no evidence of a TPM')
+        const blob = decodeBase64url(credential.blob, 'credential.blob')
+        const secret = await tpm.activate(key, blob, decodeBase64url(credential.secret, 'credential.secret'))
+        const activation = encodeBase64url(activationProof(secret, transcript))
+        const proof = await prove(tpm, { key, wish: requireWish(challenge), transcript }, parts.settings)
+        return { ...proof, join: { token, activation } }
+      }),
+  }
+}
+
+/** Every later proof, at restart and at each renewal: a fresh quote by the key that was registered. */
+export function tpmAttestor(parts: TpmAttestorParts): Attestor {
+  return {
+    kind: 'tpm',
+    attest: (transcript, challenge) =>
+      withTpm(parts.settings, (tpm) => {
+        const key = requireKey(parts.keyFile)
+        return prove(tpm, { key, wish: requireWish(challenge), transcript }, parts.settings)
+      }),
+  }
+}
+
+async function withTpm<T>({ where }: TpmSettings, work: (tpm: TpmAttester) => Promise<T>): Promise<T> {
+  const device = openTpm(where)
+  let tpm: TpmAttester
+  try {
+    tpm = await TpmAttester.open(device)
+  } catch (error) {
+    await device.close()
+    throw error
+  }
+  try {
+    return await work(tpm)
+  } finally {
+    await tpm.close()
+  }
+}
+
+async function greet(tpm: TpmAttester, keyFile: string): Promise<TpmHello> {
+  const { certificates, public: ek } = await tpm.endorsement()
+  const { public: ak, creation } = loadTpmKey(keyFile) ?? (await newKey(tpm, keyFile))
+  return {
+    ek: { certificates: certificates.map((der) => encodeBase64url(der)), public: encodeBase64url(ek) },
+    ak: {
+      public: encodeBase64url(ak),
+      creation: {
+        data: encodeBase64url(creation.data),
+        attest: encodeBase64url(creation.certifyInfo),
+        signature: encodeBase64url(creation.signature),
+      },
+    },
+  }
+}
+
+// Kept before the hub hears of it, so that a try that was cut off is repeated with the same key.
+async function newKey(tpm: TpmAttester, keyFile: string): Promise<TpmKey> {
+  const key = await tpm.createAk()
+  keepTpmKey(keyFile, key)
+  return key
+}
+
+interface Asked {
+  readonly key: TpmKey
+  readonly wish: PcrWish
+  readonly transcript: Uint8Array
+}
+
+async function prove(
+  tpm: TpmAttester,
+  { key, wish, transcript }: Asked,
+  settings: TpmSettings,
+): Promise<TpmEvidence> {
+  const { attest, signature, pcrs } = await tpm.quote(key, transcript, wish)
+  const values = Array.from(pcrs, ([index, value]) => [String(index), Buffer.from(value).toString('hex')])
+  return {
+    type: 'tpm',
+    quote: encodeBase64url(attest),
+    signature: encodeBase64url(signature),
+    pcrs: Object.fromEntries(values) as TpmEvidence['pcrs'],
+    ...(wish.eventLog && { eventLog: encodeBase64url(await readEventLog(settings.eventLog)) }),
+  }
+}
+
+function requireKey(keyFile: string): TpmKey {
+  const key = loadTpmKey(keyFile)
+  if (key !== undefined) return key
+  throw new ZtError('ZT-400-CONFIG', `${keyFile} is missing: this machine did not join with its TPM`)
+}
+
+function requireWish({ pcrs }: Challenge): PcrWish {
+  if (pcrs !== undefined) return pcrs
+  throw new ZtError('ZT-412-TPM', 'the hub takes no evidence of a TPM')
+}
+
+async function readEventLog(file: string): Promise<Uint8Array> {
+  let log: Uint8Array
+  try {
+    log = await readFile(file)
+  } catch (cause) {
+    throw new ZtError('ZT-412-TPM', `the hub asks for the event log, and ${file} cannot be read`, { cause })
+  }
+  if (log.length <= MAX_EVENT_LOG_BYTES) return log
+  throw new ZtError('ZT-413-SIZE', `the event log is over ${MAX_EVENT_LOG_BYTES} bytes`)
+}
