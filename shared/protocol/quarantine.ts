@@ -21,6 +21,12 @@ export interface Deed {
   readonly ended?: number
 }
 
+/** A process of `owner` on `node`, both SPIFFE IDs. */
+export interface RunProcess extends Omit<Deed, 'id' | 'thumbprint'> {
+  readonly owner: string
+  readonly node: string
+}
+
 interface Stretch extends Suspicion {
   readonly thumbprint?: string
 }
@@ -44,10 +50,12 @@ export class Quarantine {
    * have been a denied one.
    */
   of({ id, thumbprint, began, ended }: Deed): Suspicion | undefined {
-    const found = (this.#byId.get(id) ?? []).filter(({ thumbprint: denied, since, until }) => {
-      if (until !== undefined && began >= until) return false
-      if (denied === undefined) return ended === undefined || ended >= since
-      return began >= since && (thumbprint === undefined || thumbprint === denied)
+    const suspect = overlaps({ began, ended })
+    const found = (this.#byId.get(id) ?? []).filter((stretch) => {
+      if (!suspect(stretch)) return false
+      const denied = stretch.thumbprint
+      if (denied === undefined) return true
+      return began >= stretch.since && (thumbprint === undefined || thumbprint === denied)
     })
     const [first] = found.toSorted((a, b) => a.since - b.since)
     if (first === undefined) return undefined
@@ -55,10 +63,17 @@ export class Quarantine {
     return suspicion
   }
 
+  /** As of(), for a process and what it wrote: because of its owner, or of the node that ran it and says so. */
+  ofProcess({ owner, node, began, ended }: RunProcess): Suspicion | undefined {
+    const deed = { id: owner, began, ...(ended !== undefined && { ended }) }
+    const suspicions = [this.of(deed), ...this.ofNode(node).filter(overlaps({ began, ended }))]
+    return suspicions.filter((found) => found !== undefined).toSorted((a, b) => a.since - b.since)[0]
+  }
+
   /** When data of this node is suspect, earliest first: its machine may have written anything, whoever asked for it. */
   ofNode(id: string): readonly Suspicion[] {
     return (this.#byId.get(id) ?? [])
-      .filter(({ thumbprint }) => thumbprint === undefined)
+      .flatMap(({ thumbprint, ...suspicion }) => (thumbprint === undefined ? [suspicion] : []))
       .toSorted((a, b) => a.since - b.since)
   }
 }
@@ -86,4 +101,14 @@ function stretchOf({ kind, value, from, since = from, until, exp, reason }: Deny
     ...(kind === 'thumbprint' && { thumbprint: value }),
     reason,
   }
+}
+
+function overlaps({
+  began,
+  ended = Infinity,
+}: {
+  readonly began: number
+  readonly ended: number | undefined
+}): (stretch: Suspicion) => boolean {
+  return ({ since, until = Infinity }) => began < until && ended >= since
 }

@@ -8,12 +8,15 @@ import { EntryReader } from './entry-reader.ts'
 import type { HeldHeads } from './held-heads.ts'
 import { LogCheck } from './log-check.ts'
 import { LogCopyWriter } from './log-copy.ts'
+import type { SuspectRows } from './suspect-rows.ts'
 
 export interface ExportOptions {
   readonly node: string
   readonly trust: LogTrust & { readonly vkey: string }
   /** takes the heads of the hub's log that the rows name */
   readonly held: HeldHeads
+  /** takes the rows, to count those that are quarantined */
+  readonly rows: SuspectRows
   /** where a copy is written, as the rows come */
   readonly copy: string | undefined
   /** silence after which the export counts as broken, milliseconds */
@@ -24,7 +27,11 @@ export interface ExportOptions {
 export async function verifyNodeLog(mesh: Mesh, options: ExportOptions): Promise<LogReport> {
   const node = mesh.nodeId(options.node)
   const stream = new OutputStream(mesh, { node, proc: 'audit' })
-  const check = new LogCheck(options.trust, (row) => options.held.take(row))
+  const { held, rows } = options
+  const check = new LogCheck(options.trust, (row) => {
+    held.take(row)
+    rows.take(row)
+  })
   try {
     const command = { v: 1, op: 'audit.export', node, from: 0, out: stream.request } as const
     const { result, jti, checkpoint } = await mesh.command(command)

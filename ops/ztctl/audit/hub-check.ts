@@ -7,10 +7,14 @@ import { TreeEdge } from '#shared/log/tree-edge.ts'
 import type { BadRow, LogReport, LogTrust } from '#shared/log/verify-log.ts'
 import type { HeldHead } from './held-heads.ts'
 import { LogCheck } from './log-check.ts'
+import { Revocations } from './revocations.ts'
+import { SuspectRows } from './suspect-rows.ts'
 import { Witnessed } from './witnessed.ts'
 
 export class HubCheck {
   readonly witnessed: Witnessed = new Witnessed()
+  readonly revocations: Revocations = new Revocations()
+  readonly rows: SuspectRows = new SuspectRows()
   readonly origin: string
   readonly #check: LogCheck
   readonly #leaves: BinaryHash[] = []
@@ -19,7 +23,11 @@ export class HubCheck {
   /** Errors: ZT-422-NOTE for a malformed key. */
   constructor(trust: LogTrust) {
     this.origin = trust.origin
-    this.#check = new LogCheck(trust, (row) => this.witnessed.take(row))
+    this.#check = new LogCheck(trust, (row) => {
+      this.witnessed.take(row)
+      this.revocations.take(row)
+      this.rows.take(row)
+    })
   }
 
   /** Entries that hold so far. */

@@ -69,6 +69,11 @@ export class HubLog {
     return this.#check.witnessed
   }
 
+  /** Who it says was denied, and which of its own rows may be suspect for that. */
+  get denied(): Pick<HubCheck, 'revocations' | 'rows'> {
+    return this.#check
+  }
+
   /** the head that all of it was checked against */
   get head(): TreeHead {
     return this.#head

@@ -5,7 +5,7 @@ import { ZtError } from '#shared/errors/error.ts'
 import { openLogReader, type LogReader } from '#shared/host/log-reader.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import { rowOf } from '#shared/log/record.ts'
-import { parseRow } from '#shared/log/row.ts'
+import { parseRow, type RowBody } from '#shared/log/row.ts'
 import { LogVerifier, type LogReport, type LogTrust } from '#shared/log/verify-log.ts'
 import { readContexts, type Place } from '../client/contexts.ts'
 import { currentUid } from '../client/user.ts'
@@ -13,31 +13,55 @@ import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
 import { HeldHeads, type HeldHead } from './held-heads.ts'
 import { HubCheck } from './hub-check.ts'
+import { KnownDenials, keeperOf } from './known-denials.ts'
 import { LogCheck } from './log-check.ts'
 import { openLogCopy } from './log-copy.ts'
 import { summaryOf } from './online.ts'
 import type { LogOutcome } from './outcome.ts'
+import { Revocations } from './revocations.ts'
 import { readSeenHead } from './seen-head.ts'
+import { SuspectRows } from './suspect-rows.ts'
 
 const SQLITE_MAGIC = 'SQLite format 3\0'
 
-/** Verifies the copy that --file names. Errors: ZT-490-UNVERIFIABLE when there is no key to verify it with. */
+/** What is taken from the rows of a copy while they are verified. */
+interface Found {
+  readonly held: HeldHeads
+  readonly rows: SuspectRows
+  /** counts only if it is the log of a hub */
+  readonly revocations: Revocations
+}
+
+/**
+ * Verifies the copy that --file names. Errors: ZT-490-UNVERIFIABLE when there is no key to verify it with, and
+ * ZT-503-DENY-LIST for a saved deny list that does not hold.
+ */
 export async function verifyOffline(file: string, call: Invocation, io: Io): Promise<readonly LogOutcome[]> {
-  const keys = new KeyRing(call, { env: io.env, uid: currentUid() })
+  const reader = { call, place: { env: io.env, uid: currentUid() } }
+  const keys = new KeyRing(call, reader.place)
   const hubFile = call.flags.one('hub-log')
   const hub = hubFile === undefined ? undefined : verifyHubCopy(hubFile, keys)
   const origin = originOf(file)
   const registered = hub?.witnessed.ofOrigin(origin)
   const vkeys = registered === undefined ? keys.of(origin) : [registered.vkey, ...keys.of(origin)]
   if (vkeys.length === 0) throw noKey(file, origin)
-  const held = new HeldHeads(file)
-  const report = verifyCopy(file, { origin, vkeys, anchors: registered?.anchors ?? [] }, held)
+  const found: Found = { held: new HeldHeads(file), rows: new SuspectRows(), revocations: new Revocations() }
+  const report = verifyCopy(file, { origin, vkeys, anchors: registered?.anchors ?? [] }, found)
+  const { held, rows, revocations } = found
+  const log = hub?.revocations ?? (isHubLog(origin) ? revocations : undefined)
+  const denials = KnownDenials.read(hubFile ?? file, log, reader)
   const anchors = registered === undefined ? {} : { anchors: summaryOf(registered) }
-  const outcome: LogOutcome = { name: file, origin, report, ...anchors }
+  const quarantined = denials.count(rows, keeperOf(origin, registered))
+  const outcome: LogOutcome = { name: file, origin, report, ...anchors, ...quarantined }
   if (hub === undefined || hubFile === undefined) return [outcome]
   const { later, within } = splitHeads(held.within(report.size), isSqlite(file) ? hub.size : Infinity)
   hub.compare(within)
-  const hubOutcome = { name: hubFile, origin: hub.origin, report: hub.report() }
+  const hubOutcome = {
+    name: hubFile,
+    origin: hub.origin,
+    report: hub.report(),
+    ...denials.count(hub.rows),
+  }
   return [hubOutcome, later.length === 0 ? outcome : { ...outcome, note: notCompared(later, hub.size) }]
 }
 
@@ -70,16 +94,22 @@ function verifyHubCopy(file: string, keys: KeyRing): HubCheck {
   return check
 }
 
-function verifyCopy(file: string, trust: LogTrust, held: HeldHeads): LogReport {
-  if (isSqlite(file)) return verifyDatabase(file, trust, held)
+function takeRow(row: RowBody, { held, rows, revocations }: Found): void {
+  held.take(row)
+  rows.take(row)
+  revocations.take(row)
+}
+
+function verifyCopy(file: string, trust: LogTrust, found: Found): LogReport {
+  if (isSqlite(file)) return verifyDatabase(file, trust, found)
   const { head, entries } = openLogCopy(file)
-  const check = new LogCheck(trust, (row) => held.take(row))
+  const check = new LogCheck(trust, (row) => takeRow(row, found))
   check.expect(head.checkpoints)
   pushAll(entries, check)
   return check.report()
 }
 
-function verifyDatabase(file: string, trust: LogTrust, held: HeldHeads): LogReport {
+function verifyDatabase(file: string, trust: LogTrust, found: Found): LogReport {
   const verifier = new LogVerifier(trust)
   let reader: LogReader | undefined
   try {
@@ -87,7 +117,7 @@ function verifyDatabase(file: string, trust: LogTrust, held: HeldHeads): LogRepo
     verifier.addCheckpoints(reader.checkpoints())
     for (const record of reader.records()) {
       if (!verifier.push(record)) break
-      held.take(parseRow(rowOf(record).body))
+      takeRow(parseRow(rowOf(record).body), found)
     }
   } catch (cause) {
     verifier.unreadable(cause)
@@ -121,6 +151,8 @@ class KeyRing {
     return this.#keys.filter((vkey) => parseVkey(vkey).name === origin)
   }
 }
+
+const isHubLog = (origin: string): boolean => /^[^/]+\/log\/hub\//.test(origin)
 
 // What the copy calls itself only chooses among keys that are trusted for other reasons.
 function originOf(file: string): string {

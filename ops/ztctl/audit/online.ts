@@ -9,16 +9,20 @@ import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context } from '../client/contexts.ts'
 import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
 import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
+import { Quarantine } from '#shared/protocol/quarantine.ts'
 import type { Mesh } from '../client/mesh.ts'
+import { fetchDenyList } from '../client/quarantine.ts'
 import { currentUid } from '../client/user.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 import type { Io } from '../io.ts'
+import { DENY_COPY, writeDenyCopy } from './deny-copy.ts'
 import { verifyNodeLog } from './export.ts'
 import { HeldHeads, type HeldHead } from './held-heads.ts'
 import { verifyHubLog, type HubLog } from './hub-log.ts'
 import type { LogOutcome } from './outcome.ts'
 import { readSeenHead, rememberHead, type TimedPlace } from './seen-head.ts'
+import { SuspectRows, type Keeper } from './suspect-rows.ts'
 import type { WitnessedLog } from './witnessed.ts'
 
 const SILENCE_MS = 15_000
@@ -39,24 +43,68 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
   return withMesh({ call, io }, async (live) => {
     const hub = await verifyHub(live, { context, place, save })
     const mesh = live.current
-    const nodes = await chooseNodes(call, mesh)
-    const answers = await askNodes(nodes, (node) => verifyNode(node, hub, { mesh, save }))
+    const { asked, revoked } = await chooseNodes(call, mesh)
+    const answers = await askNodes(asked, (node) => verifyNode(node, hub, { mesh, save }))
     await hub.compare(answers.flatMap((answer) => (answer.ok ? answer.value.held : [])))
+    // Last, so that it knows whoever was denied while the logs were read.
+    const count = await counter(live, hub, save)
     const { identity, head, report } = hub
     if (report.firstBad === undefined) await rememberHead({ identity, head }, context, place)
     return [
-      { name: 'hub', origin: identity.origin, report },
-      ...answers.map(asOutcome),
-      ...earlierEpochs(hub, nodes),
+      { name: 'hub', origin: identity.origin, report, ...count(hub.denied.rows) },
+      ...answers.map((answer) => asOutcome(answer, count)),
+      ...revoked.map((node) => revokedOutcome(node, hub)),
+      ...earlierEpochs(hub, [...asked, ...revoked]),
     ]
   })
 }
 
-async function chooseNodes(call: Invocation, mesh: Mesh): Promise<readonly string[]> {
+async function chooseNodes(
+  call: Invocation,
+  mesh: Mesh,
+): Promise<{ readonly asked: readonly string[]; readonly revoked: readonly string[] }> {
   const named = namedNodes(call)
-  if (named.length > 0) return named
+  if (named.length > 0) return { asked: named, revoked: [] }
   const { nodes } = await mesh.hub('node.list', {})
-  return nodes.filter(({ state }) => state !== 'invited' && state !== 'revoked').map(({ name }) => name)
+  const joined = nodes.filter(({ state }) => state !== 'invited')
+  const namesWhere = (isRevoked: boolean): string[] =>
+    joined.filter(({ state }) => (state === 'revoked') === isRevoked).map(({ name }) => name)
+  return { asked: namesWhere(false), revoked: namesWhere(true) }
+}
+
+type Counter = (rows: SuspectRows, keeper?: Keeper) => Pick<LogOutcome, 'quarantined'>
+
+/** Counts by the deny list of this moment, which is saved too, and by the hub's log. Without the list nothing is known. */
+async function counter(live: LiveMesh, hub: HubLog, save: string | undefined): Promise<Counter> {
+  try {
+    const mesh = await live.refreshed()
+    const { entries, text: deny } = await fetchDenyList(mesh)
+    const { bundle } = mesh.session.credentials
+    if (save !== undefined) writeDenyCopy(join(save, DENY_COPY), { at: mesh.clock.now(), deny, bundle })
+    const quarantine = new Quarantine([...entries, ...hub.denied.revocations.entries])
+    return (rows, keeper) => {
+      const quarantined = rows.count(quarantine, keeper)
+      return quarantined === undefined ? {} : { quarantined }
+    }
+  } catch (error) {
+    // What was found out about the logs is said all the same.
+    if (isZtError(error, 'ZT-503-DENY-LIST')) return () => ({ quarantined: 'unknown' })
+    throw error
+  }
+}
+
+/** Nobody asks it any more, and no one may forget that it has a log. */
+function revokedOutcome(node: string, { witnessed }: HubLog): LogOutcome {
+  const log = witnessed.ofNode(node)
+  const note = 'revoked: it is not asked for its log'
+  if (log === undefined) return { name: node, origin: '', revoked: true, note }
+  return {
+    name: node,
+    origin: log.origin,
+    revoked: true,
+    anchors: summaryOf(log),
+    note: `${note}; ${endOf(log)}`,
+  }
 }
 
 async function verifyHub(live: LiveMesh, { context, place, save }: Setting): Promise<HubLog> {
@@ -76,6 +124,8 @@ async function verifyHub(live: LiveMesh, { context, place, save }: Setting): Pro
 interface NodeCheck {
   readonly outcome: LogOutcome
   readonly held: readonly HeldHead[]
+  readonly rows: SuspectRows
+  readonly keeper: Keeper
 }
 
 interface NodeSetting extends Pick<Setting, 'save'> {
@@ -88,15 +138,18 @@ async function verifyNode(node: string, hub: HubLog, { mesh, save }: NodeSetting
     throw new ZtError('ZT-404-NODE', `the hub's log knows no node ${quoted(node)}`)
   const { origin, vkey, anchors } = registered
   const held = new HeldHeads(node)
+  const rows = new SuspectRows()
   const report = await verifyNodeLog(mesh, {
     node,
     trust: { origin, vkey, vkeys: [vkey], anchors },
     held,
+    rows,
     copy: save === undefined ? undefined : join(save, `${node}.ztlog`),
     silenceMs: SILENCE_MS,
   })
   const outcome = { name: node, origin, report, anchors: summaryOf(registered) }
-  return { outcome, held: held.within(report.size) }
+  const keeper = { id: mesh.nodeId(node), witnessed: registered }
+  return { outcome, held: held.within(report.size), rows, keeper }
 }
 
 /** The logs that nodes had before they joined anew: nobody shows them any more, and no one may forget that they were. */
@@ -124,8 +177,11 @@ export function summaryOf({ anchors, anchoredAt }: WitnessedLog): NonNullable<Lo
   return { count: anchors.length, size, ...(anchoredAt === undefined ? {} : { at: anchoredAt }) }
 }
 
-function asOutcome(answer: NodeAnswer<NodeCheck>): LogOutcome {
-  if (answer.ok) return answer.value.outcome
+function asOutcome(answer: NodeAnswer<NodeCheck>, count: Counter): LogOutcome {
+  if (answer.ok) {
+    const { outcome, rows, keeper } = answer.value
+    return { ...outcome, ...count(rows, keeper) }
+  }
   const { code, message } = answer.error
   return { name: answer.node, origin: '', failure: { code, message } }
 }

@@ -5,8 +5,10 @@ import type { LogReport } from '#shared/log/verify-log.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
 import { printListing } from '../output/print.ts'
-import { remark } from '../output/report-error.ts'
+import { quarantinedJson, spanOf } from '../client/quarantine.ts'
+import { remark, warn } from '../output/report-error.ts'
 import { rfc3339, shortDuration } from '../output/time.ts'
+import type { SuspectCount } from './suspect-rows.ts'
 
 export interface LogOutcome {
   /** `hub`, the name of a node, or a file */
@@ -17,11 +19,16 @@ export interface LogOutcome {
   readonly anchors?: { readonly count: number; readonly size: number; readonly at?: number }
   /** the log of an earlier epoch of a node: no copy of it was looked at, so it is neither good nor bad */
   readonly earlier?: true
+  /** the rows of it that are quarantined; `unknown` where it could not be had who is denied */
+  readonly quarantined?: SuspectCount | 'unknown'
+  /** of a node that cannot be asked for its log */
+  readonly revoked?: true
   /** what is to be known and is no fault */
   readonly note?: string
   readonly failure?: { readonly code: ErrorCode; readonly message: string }
 }
 
+const UNKNOWN = { code: 'ZT-503-DENY-LIST' } as const
 const INTEGRITY = 9
 const PARTIAL = 8
 
@@ -31,9 +38,9 @@ export function concludeVerification(outcomes: readonly LogOutcome[], call: Invo
   printListing<LogOutcome>(
     {
       kind: 'VerificationReport',
-      headings: ['LOG', 'STATE', 'ROWS', 'HEADS', 'ANCHORED', 'AGE', 'DETAIL'],
+      headings: ['LOG', 'STATE', 'ROWS', 'QUARANTINED', 'HEADS', 'ANCHORED', 'AGE', 'DETAIL'],
       items: outcomes,
-      extra: { ok: outcomes.every((outcome) => faultOf(outcome) === undefined) },
+      extra: { ok: outcomes.every((outcome) => faultOf(outcome) === undefined && isKnown(outcome)) },
       toName: ({ name }) => name,
       toRow: (outcome) => toRow(outcome, now),
       toJson,
@@ -44,12 +51,30 @@ export function concludeVerification(outcomes: readonly LogOutcome[], call: Invo
   for (const outcome of outcomes) {
     const fault = faultOf(outcome)
     if (fault !== undefined) remark(`error: ${outcome.name}: ${fault.message} (${fault.code})`, io)
+    sayQuarantine(outcome, io)
   }
   return statusOf(outcomes)
 }
 
+const isKnown = ({ quarantined }: LogOutcome): boolean => quarantined !== 'unknown'
+
+function sayQuarantine({ name, quarantined }: LogOutcome, io: Io): void {
+  if (quarantined === undefined) return
+  if (quarantined === 'unknown')
+    return remark(
+      `error: ${name}: without a deny list it is not known what is quarantined (${UNKNOWN.code})`,
+      io,
+    )
+  for (const { id, rows, ...suspicion } of quarantined.by)
+    warn(
+      `${name}: ${rows} rows are quarantined because of ${id}: ${spanOf(suspicion)}: ${suspicion.reason}`,
+      io,
+    )
+}
+
 function statusOf(outcomes: readonly LogOutcome[]): number {
-  const faults = outcomes.flatMap((outcome) => faultOf(outcome) ?? [])
+  const unknown = outcomes.some((outcome) => !isKnown(outcome)) ? [UNKNOWN] : []
+  const faults = [...outcomes.flatMap((outcome) => faultOf(outcome) ?? []), ...unknown]
   const statuses = faults.map(({ code }) => ERROR_TABLE[code].exit)
   if (statuses.length === 0) return 0
   if (statuses.includes(INTEGRITY)) return INTEGRITY
@@ -74,6 +99,7 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
     name,
     stateOf(outcome),
     report === undefined ? '-' : String(report.rows),
+    quarantineText(outcome),
     report === undefined ? '-' : String(report.heads),
     anchors === undefined ? '-' : `${anchors.size} (${anchors.count})`,
     at === undefined ? '-' : `${shortDuration(now - at)} ago`,
@@ -81,7 +107,14 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
   ]
 }
 
+function quarantineText({ quarantined, report }: LogOutcome): string {
+  if (quarantined === 'unknown') return 'unknown'
+  if (quarantined !== undefined) return String(quarantined.rows)
+  return report === undefined ? '-' : '0'
+}
+
 function stateOf(outcome: LogOutcome): string {
+  if (outcome.revoked === true) return 'revoked'
   if (outcome.earlier === true) return 'earlier epoch'
   return faultOf(outcome)?.code ?? 'ok'
 }
@@ -92,14 +125,21 @@ function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
   return {
     log: name,
     origin,
-    ok: outcome.earlier === true ? null : fault === undefined,
+    ok: outcome.earlier === true || outcome.revoked === true ? null : fault === undefined,
     rows: report?.rows ?? null,
     head: report === undefined ? null : { size: report.size, root: report.root },
     heads: report?.heads ?? null,
     anchored:
       anchors === undefined ? null : { size: anchors.size, count: anchors.count, at: rfc3339(anchors.at) },
+    quarantined: countJson(outcome.quarantined),
     note: outcome.note ?? null,
     firstBad: report?.firstBad ?? null,
     error: fault === undefined ? null : { code: fault.code, message: fault.message },
   }
+}
+
+function countJson(count: LogOutcome['quarantined']): unknown {
+  if (count === undefined || count === 'unknown') return count ?? null
+  const by = count.by.map(({ id, rows, ...suspicion }) => ({ id, rows, ...quarantinedJson(suspicion) }))
+  return { ...quarantinedJson(count), rows: count.rows, by }
 }

@@ -7,11 +7,18 @@ import { parseVkey } from '#shared/log/note.ts'
 import type { RowBody } from '#shared/log/row.ts'
 import { ZtError } from '#shared/errors/error.ts'
 
+export interface WitnessedHead extends TreeHead {
+  /** when it was anchored, by the hub's clock, UTC milliseconds */
+  readonly at?: number
+}
+
 export interface WitnessedLog {
   readonly node: string
   readonly origin: string
   readonly vkey: string
-  readonly anchors: readonly TreeHead[]
+  /** when the hub registered it, UTC milliseconds */
+  readonly registeredAt?: number
+  readonly anchors: readonly WitnessedHead[]
   /** when the newest anchor was taken, by the hub's clock, UTC milliseconds */
   readonly anchoredAt?: number
 }
@@ -20,7 +27,8 @@ interface Found {
   readonly node: string
   readonly origin: string
   readonly vkey: string
-  readonly anchors: TreeHead[]
+  readonly registeredAt?: number
+  readonly anchors: WitnessedHead[]
   anchoredAt: number | undefined
 }
 
@@ -55,7 +63,14 @@ export class Witnessed {
     if (parseVkey(vkey).name !== origin) throw contradiction(row, 'registers a key of another log')
     const known = this.#logs.get(origin)
     if (known === undefined)
-      this.#logs.set(origin, { node, origin, vkey, anchors: [], anchoredAt: undefined })
+      this.#logs.set(origin, {
+        node,
+        origin,
+        vkey,
+        ...(row.ts !== undefined && { registeredAt: row.ts }),
+        anchors: [],
+        anchoredAt: undefined,
+      })
     else if (known.node !== node || known.vkey !== vkey)
       throw contradiction(row, 'registers another key for a known log')
   }
@@ -69,7 +84,7 @@ export class Witnessed {
     if (log === undefined) throw contradiction(row, 'anchors a log that was never registered')
     const bytes = decodeBase64url(root, 'root')
     if (bytes.length !== HASH_BYTES) throw contradiction(row, 'is an anchor without a root')
-    log.anchors.push({ size: Number(size), root: bytes })
+    log.anchors.push({ size: Number(size), root: bytes, ...(typeof at === 'number' && { at }) })
     if (typeof at === 'number') log.anchoredAt = at
   }
 }

@@ -154,6 +154,7 @@ describe('a copy of a node’s log', () => {
     readonly ok: boolean
     readonly items: readonly {
       readonly log: string
+      readonly ok: boolean
       readonly firstBad: { readonly seq: number; readonly code: string } | null
     }[]
   }
@@ -169,8 +170,12 @@ describe('a copy of a node’s log', () => {
     assert.equal(report.items.length, 2)
   })
 
-  it('passes with its key alone', async () => {
-    assert.equal((await verify(saveCopy('good', node), '--vkey', node.signer.vkey)).status, 0)
+  it('holds with its key alone, and it is said that nobody knows what of it is quarantined', async () => {
+    const said = await verify(saveCopy('good', node), '--vkey', node.signer.vkey)
+    assert.equal(said.status, 7)
+    assert.match(said.stderr, /ZT-503-DENY-LIST/)
+    const { ok, items } = JSON.parse(said.stdout) as Verified
+    assert.deepEqual([ok, items.map((item) => item.ok)], [false, [true]])
   })
 
   it('is never verified without a key: that is a failed check', async () => {
@@ -251,7 +256,8 @@ describe('a copy of a node’s log', () => {
     const said = await verify(saveCopy('rewritten', other), ...withHub)
     assert.equal(said.status, 9)
     assert.equal(bad(said.stdout)?.code, 'ZT-490-ANCHOR')
-    assert.equal((await verify(saveCopy('rewritten', other), '--vkey', node.signer.vkey)).status, 0)
+    const alone = await verify(saveCopy('rewritten', other), '--vkey', node.signer.vkey)
+    assert.equal(bad(alone.stdout), null)
   })
 
   it('against a hub’s log that does not hold fails, whatever the node’s own says', async () => {
@@ -291,8 +297,8 @@ describe('a copy of a database', () => {
   it('passes with its key', async (t) => {
     const { file, vkey } = await database(t)
     const said = await say(['audit', 'verify', '--file', file, '--vkey', vkey], { env })
-    assert.equal(said.status, 0, said.stderr)
-    assert.match(said.stdout, /^LOG +STATE +ROWS/)
+    assert.equal(said.status, 7, said.stderr)
+    assert.match(said.stdout, /^LOG +STATE +ROWS +QUARANTINED.*\n\S+ +ok +\d+ +unknown /)
   })
 
   it('with one changed byte fails, and the row is named', async (t) => {

@@ -90,6 +90,27 @@ describe('what a denied node says', () => {
   })
 })
 
+describe('a process', () => {
+  const life = { owner: BOB, node: NODE, began: 150 * S }
+  const node: DenyEntry = { kind: 'id', value: NODE, from: 90, reason: 'lost' }
+
+  it('is suspect because of its owner, or of its node, whichever is suspect first', () => {
+    assert.equal(new Quarantine([open]).ofProcess(life)?.reason, 'left')
+    assert.equal(new Quarantine([node]).ofProcess(life)?.reason, 'lost')
+    assert.equal(new Quarantine([open, node]).ofProcess(life)?.reason, 'lost')
+    assert.equal(new Quarantine([]).ofProcess(life), undefined)
+  })
+
+  it('is not when it ended before, or began after', () => {
+    assert.equal(new Quarantine([node]).ofProcess({ ...life, began: 1, ended: 90 * S - 1 }), undefined)
+    assert.equal(new Quarantine([{ ...node, until: 150 }]).ofProcess(life), undefined)
+  })
+
+  it('is not because a certificate of its node was copied', () => {
+    assert.equal(new Quarantine([{ ...certificate, id: NODE }]).ofProcess(life), undefined)
+  })
+})
+
 describe('the earliest suspect moment', () => {
   it('is that of the identity or of its node', () => {
     const node: DenyEntry = { kind: 'id', value: NODE, from: 50, reason: 'lost' }
