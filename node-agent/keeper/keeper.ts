@@ -217,7 +217,7 @@ export class Keeper {
     const fds = [workspace.fd]
     try {
       const hasIdentity = identityAgent(spec.caps) !== undefined
-      if (hasIdentity) fds.push(openPlace(request.workspace.root, proc, request.runAs))
+      if (hasIdentity) fds.push(openPlace(request.workspace.root, proc))
       const plan = this.#options.sandbox.plan({
         label: labelOf(proc),
         caps: spec.caps,

@@ -1,11 +1,11 @@
 // Where the socket of a task lies on the host: a folder of its own, beside the workspaces and hidden like them in every
 // sandbox but in the task's own, where this one folder is shown. It outlives the agent: the next one listens there again.
-import { chownSync, closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { geteuid } from 'node:process'
 import { ZtError, isZtError } from '#shared/errors/error.ts'
 import { parseProcId, type ProcId } from '#shared/identity/names.ts'
-import type { RunAs } from '../sandbox/sandbox.ts'
+import { requireOwnRoot } from '../sandbox/workspace.ts'
 
 /** sockaddr_un(7): a longer path cannot be bound. */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -22,20 +22,20 @@ export function socketOf(workspaceRoot: string, proc: ProcId): string {
 }
 
 /**
- * Makes the folder of a task that is about to start; only that user may enter it. ZT-412-FACT (details.fact
- * "workload-socket") where the path of its socket would be too long.
+ * Makes the folder of a task that is about to start. Only the agent may change what is in it; who may use the socket is
+ * for the socket's own mode. ZT-412-FACT (details.fact) where the path of its socket would be too long, or others may
+ * write to the root of the workspaces.
  */
-export function makePlace(workspaceRoot: string, proc: ProcId, runAs: RunAs): void {
+export function makePlace(workspaceRoot: string, proc: ProcId): void {
   if (Buffer.byteLength(socketOf(workspaceRoot, proc)) > MAX_SOCKET_PATH_BYTES)
     throw refuse('workspaceRoot is too long for the socket of a task')
+  requireOwnRoot(workspaceRoot)
   mkdirSync(placesDir(workspaceRoot), { recursive: true, mode: 0o711 })
-  const place = placeOf(workspaceRoot, proc)
-  mkdirSync(place, { mode: 0o700 })
-  if (geteuid?.() !== runAs.uid) chownSync(place, runAs.uid, runAs.gid)
+  mkdirSync(placeOf(workspaceRoot, proc), { mode: 0o711 })
 }
 
 /** The open folder, for the keeper to show: what is shown is what was checked. The caller closes it. ZT-412-FACT. */
-export function openPlace(workspaceRoot: string, proc: ProcId, runAs: RunAs): number {
+export function openPlace(workspaceRoot: string, proc: ProcId): number {
   let fd: number
   try {
     const place = placeOf(workspaceRoot, proc)
@@ -46,9 +46,10 @@ export function openPlace(workspaceRoot: string, proc: ProcId, runAs: RunAs): nu
       details: { fact: 'workload-socket' },
     })
   }
-  if (fstatSync(fd).uid === runAs.uid) return fd
+  const stat = fstatSync(fd)
+  if (stat.uid === geteuid?.() && (stat.mode & 0o022) === 0) return fd
   closeSync(fd)
-  throw refuse('the folder of the socket belongs to another user')
+  throw refuse('others may change the folder of the socket')
 }
 
 /** The tasks that have a folder: those that run, and those whose end the hub has not heard of. */

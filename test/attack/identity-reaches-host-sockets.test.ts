@@ -8,14 +8,7 @@ import { join } from 'node:path'
 import { geteuid } from 'node:process'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { makePlace } from '#node-agent/workload-api/place.ts'
-import {
-  KeeperFixture,
-  needsSandbox,
-  randomProc,
-  RUN_AS,
-  VISIBLE_PARENT,
-  type Ran,
-} from '#test/support/keeper.ts'
+import { KeeperFixture, needsSandbox, randomProc, VISIBLE_PARENT, type Ran } from '#test/support/keeper.ts'
 
 const EAFNOSUPPORT = '97'
 const CAPS = ['identity:thief', 'subprocess', 'workspace_rw']
@@ -43,7 +36,7 @@ describe('a socket of the host, for a process with an identity', { skip: needsSa
 
   function perl(script: string, caps: readonly string[] = CAPS): Promise<Ran> {
     const proc = randomProc()
-    makePlace(fixture.workspaceRoot, proc, RUN_AS)
+    makePlace(fixture.workspaceRoot, proc)
     return fixture.perl(`use Socket; ${script}`, { proc, caps })
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { chmodSync, chownSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { geteuid } from 'node:process'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { ProcId } from '#shared/identity/names.ts'
 import { makePlace, placeOf, socketOf } from '#node-agent/workload-api/place.ts'
@@ -23,7 +24,7 @@ describe('the socket of a task', { skip: needsSandbox }, () => {
   /** A task's folder with something that says whose it is. */
   async function serve(t: TestContext): Promise<ProcId> {
     const proc = randomProc()
-    makePlace(fixture.workspaceRoot, proc, RUN_AS)
+    makePlace(fixture.workspaceRoot, proc)
     const path = socketOf(fixture.workspaceRoot, proc)
     const server = createServer((socket) => socket.end(proc))
     server.listen(path)
@@ -84,10 +85,15 @@ describe('the socket of a task', { skip: needsSandbox }, () => {
     assert.equal(statSync(path).ino, ino)
   })
 
-  it('is in a folder that no other user of the host may enter', async (t) => {
+  it('is in a folder that nobody but the agent may change, its own user included', async (t) => {
     const stat = statSync(placeOf(fixture.workspaceRoot, await serve(t)))
-    assert.equal(stat.mode & 0o777, 0o700)
-    assert.equal(stat.uid, RUN_AS.uid)
+    assert.deepEqual([stat.mode & 0o777, stat.uid], [0o711, geteuid?.()])
+  })
+
+  it('is not shown to a task by a folder that others may change', async (t) => {
+    const proc = await serve(t)
+    chmodSync(placeOf(fixture.workspaceRoot, proc), 0o777)
+    await assert.rejects(fixture.perl('print "ran"', { proc, caps: IDENTITY }), { code: 'ZT-412-FACT' })
   })
 
   it('must be there: without its folder the task is not started', async () => {

@@ -1,0 +1,259 @@
+// What one task is given: its SVID with the key, renewed at half of its life while somebody watches, and tokens for the
+// audiences that it names. Keys and tokens are in this memory alone; the next agent fetches new ones.
+import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { ZtError, isZtError } from '#shared/errors/error.ts'
+import type { ErrorCode } from '#shared/errors/codes.ts'
+import type { Clock, Timer } from '#shared/host/clock.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import type { ProcId } from '#shared/identity/names.ts'
+import { principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { generateP256, spkiOf, type P256KeyPair } from '#shared/jose/keys.ts'
+import type {
+  TaskJwtParams,
+  TaskJwtResult,
+  TaskSvidParams,
+  TaskSvidResult,
+} from '#shared/protocol/task-ops.ts'
+import { createCsr } from '#shared/x509/csr.ts'
+import type { SvidValidator } from '#shared/x509/svid.ts'
+import { RateBucket } from '../rate.ts'
+
+export interface TaskHub {
+  svid(params: TaskSvidParams): Promise<TaskSvidResult>
+  jwt(params: TaskJwtParams): Promise<TaskJwtResult>
+}
+
+export interface TaskParts {
+  readonly proc: ProcId
+  /** SPIFFE ID of who had it spawned */
+  readonly owner: SpiffeId
+  readonly trust: SvidValidator
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hub: TaskHub
+}
+
+export interface HeldSvid {
+  readonly id: SpiffeId
+  /** DER, leaf first */
+  readonly chain: readonly Uint8Array[]
+  /** DER, PKCS#8, not encrypted */
+  readonly key: Uint8Array
+  /** UTC, milliseconds */
+  readonly notAfter: number
+  readonly renewAt: number
+}
+
+export interface TaskWatcher {
+  changed(): void
+  /** there will be no SVID any more, unless the client asks again */
+  refused(error: ZtError): void
+}
+
+interface CachedToken {
+  readonly result: Promise<TaskJwtResult>
+  readonly until: number
+}
+
+/** The hub's answers that mean: not to this task. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'ZT-403-TASK',
+  'ZT-403-REVOKED',
+  'ZT-401-EVIDENCE',
+  'ZT-490-FORK',
+])
+const RETRY_MS = 1000
+const MAX_RETRY_MS = 30_000
+const MAX_TOKENS = 64
+const TOKEN_RATE = { burst: 60, perSecond: 10 }
+
+/** True for an error that says that the task may have nothing; any other may pass. */
+export function isRefusal(error: unknown): error is ZtError {
+  return isZtError(error) && REFUSALS.has(error.code)
+}
+
+export class TaskIdentity {
+  readonly #parts: TaskParts
+  readonly #watchers = new Set<TaskWatcher>()
+  readonly #tokens = new Map<string, CachedToken>()
+  readonly #rate: RateBucket
+  #held: HeldSvid | undefined
+  #renewing: Promise<HeldSvid> | undefined
+  #timer: Timer | undefined
+  #failures = 0
+  #ended: ZtError | undefined
+
+  constructor(parts: TaskParts) {
+    this.#parts = parts
+    this.#rate = new RateBucket(parts.clock, TOKEN_RATE)
+  }
+
+  get proc(): ProcId {
+    return this.#parts.proc
+  }
+
+  get owner(): SpiffeId {
+    return this.#parts.owner
+  }
+
+  /** Its SPIFFE ID; undefined before the first SVID. */
+  get id(): SpiffeId | undefined {
+    return this.#held?.id
+  }
+
+  /** An SVID with at least half of its life to go, or what is left of one if the hub cannot be asked. Errors: the hub's. */
+  async svid(): Promise<HeldSvid> {
+    this.#requireAlive()
+    const now = this.#parts.clock.now()
+    const held = this.#held
+    if (held !== undefined && now < held.renewAt) return held
+    try {
+      return await this.#renew()
+    } catch (error) {
+      if (isRefusal(error) || held === undefined || now >= held.notAfter) throw error
+      return held
+    }
+  }
+
+  /** Told of every change until it is told to stop; while anybody is, the SVID is renewed by itself. */
+  watch(watcher: TaskWatcher): () => void {
+    this.#watchers.add(watcher)
+    this.#plan()
+    return () => {
+      this.#watchers.delete(watcher)
+      if (this.#watchers.size > 0) return
+      this.#timer?.cancel()
+      this.#timer = undefined
+    }
+  }
+
+  /**
+   * A token for exactly these audiences; the same one again until half of its life. Errors: the hub's, and ZT-429-RATE.
+   */
+  async jwt(audience: readonly string[]): Promise<{ readonly id: SpiffeId; readonly token: string }> {
+    const { id } = await this.svid()
+    const now = this.#parts.clock.now()
+    const key = JSON.stringify(audience)
+    const cached = this.#tokens.get(key)
+    if (cached !== undefined && now < cached.until) return { id, token: (await cached.result).token }
+    if (!this.#rate.take()) throw new ZtError('ZT-429-RATE', 'the task asks for too many tokens')
+    const { token } = await this.#fetchToken(key, { proc: this.proc, audience })
+    this.#requireAlive()
+    return { id, token }
+  }
+
+  /** Denied, by a list that is in force here: nothing is served, and watchers are told. Lifted, the hub is asked again. */
+  refuse(error: ZtError): void {
+    this.#forget()
+    for (const watcher of this.#watchers) watcher.refused(error)
+  }
+
+  /** The process is gone: nothing is served any more. */
+  end(): void {
+    this.#ended = new ZtError('ZT-403-TASK', 'the task has ended')
+    this.refuse(this.#ended)
+  }
+
+  #forget(): void {
+    this.#held = undefined
+    this.#tokens.clear()
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #requireAlive(): void {
+    if (this.#ended !== undefined) throw this.#ended
+  }
+
+  #fetchToken(key: string, params: TaskJwtParams): Promise<TaskJwtResult> {
+    const { clock, hub } = this.#parts
+    const began = clock.now()
+    const result = hub.jwt(params)
+    const drop = (): boolean => this.#tokens.delete(key)
+    // Provisional, so that many who ask at once are one question; its real half-life once the token is there.
+    this.#remember(key, { result, until: began + MAX_RETRY_MS })
+    result.then(
+      ({ expires }) =>
+        this.#tokens.has(key) && this.#remember(key, { result, until: began + (expires - began) / 2 }),
+      drop,
+    )
+    return result
+  }
+
+  #remember(key: string, token: CachedToken): void {
+    this.#tokens.delete(key)
+    const [oldest] = this.#tokens.keys()
+    if (this.#tokens.size >= MAX_TOKENS && oldest !== undefined) this.#tokens.delete(oldest)
+    this.#tokens.set(key, token)
+  }
+
+  #renew(): Promise<HeldSvid> {
+    this.#renewing ??= this.#fetch().finally(() => {
+      this.#renewing = undefined
+    })
+    return this.#renewing
+  }
+
+  async #fetch(): Promise<HeldSvid> {
+    let held: HeldSvid
+    try {
+      held = await this.#ask()
+      this.#requireAlive()
+      this.#held = held
+      this.#failures = 0
+    } catch (error) {
+      this.#failures += 1
+      if (isRefusal(error)) this.refuse(error)
+      else this.#plan()
+      throw error
+    }
+    this.#plan()
+    for (const watcher of this.#watchers) watcher.changed()
+    return held
+  }
+
+  async #ask(): Promise<HeldSvid> {
+    const { proc, clock, hub } = this.#parts
+    const keys = generateP256()
+    const began = clock.now()
+    const { svid } = await hub.svid({ proc, csr: encodeBase64url(createCsr(keys)) })
+    const { id, chain, notAfter } = this.#prove(
+      svid.map((der) => decodeBase64url(der, 'svid')),
+      keys,
+    )
+    const key = keys.privateKey.export({ format: 'der', type: 'pkcs8' })
+    // Half of its life, less up to a tenth of that: tasks that began together do not renew together.
+    const renewAt = began + ((notAfter - began) / 2) * (1 - Math.random() / 10)
+    return { id, chain, key, notAfter, renewAt }
+  }
+
+  /** A hub may only ever give a task its own name for its own key. */
+  #prove(chain: readonly Uint8Array[], { spki }: P256KeyPair): Pick<HeldSvid, 'id' | 'chain' | 'notAfter'> {
+    const { trust, clock, proc } = this.#parts
+    const svid = trust.validate(chain, clock.now())
+    const principal = principalOf(svid.id)
+    const right =
+      principal.kind === 'agent' &&
+      principal.task === proc &&
+      Buffer.compare(spkiOf(svid.publicKey), spki) === 0
+    if (right) return svid
+    throw new ZtError('ZT-401-CERT', 'the certificate from the hub is not of this task and key', {
+      details: { reason: 'issued' },
+    })
+  }
+
+  #plan(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    if (this.#watchers.size === 0 || this.#ended !== undefined) return
+    const { clock, logger, proc } = this.#parts
+    const backoff = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** Math.min(this.#failures, 5))
+    const due = this.#held === undefined ? 0 : this.#held.renewAt - clock.now()
+    const delay = Math.max(due, this.#failures === 0 ? 0 : backoff)
+    this.#timer = clock.after(delay, () => {
+      this.#renew().catch((error: unknown) =>
+        logger.warn('the svid of a task could not be renewed', { proc, error }),
+      )
+    })
+  }
+}

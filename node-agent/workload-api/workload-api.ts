@@ -1,0 +1,169 @@
+// The sockets of all tasks with an identity on this node: one from before each process starts until it is gone. A task
+// goes on under the keeper while no agent runs; the next agent listens at the same place, and fetches new SVIDs. The
+// folder of a task stays until the hub has heard that the task has ended.
+import { ZtError, isZtError } from '#shared/errors/error.ts'
+import type { Clock } from '#shared/host/clock.ts'
+import type { Logger } from '#shared/host/logger.ts'
+import type { ProcId } from '#shared/identity/names.ts'
+import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import type { HubOp, HubParams, HubResults } from '#shared/protocol/hub-ops.ts'
+import type { SvidValidator } from '#shared/x509/svid.ts'
+import type { ProcessRecord } from '../audit/process-table.ts'
+import type { RunAs } from '../sandbox/sandbox.ts'
+import { BundleWatch } from './bundles.ts'
+import { makePlace, placedTasks, removePlace, socketOf } from './place.ts'
+import { workloadDefinition, WorkloadService } from './service.ts'
+import { TaskIdentity } from './task.ts'
+import { TaskSocket } from './task-socket.ts'
+
+/** What a node asks its hub for its tasks. */
+export type TaskOp = Extract<HubOp, 'bundles' | 'task.svid' | 'task.jwt' | 'task.ended'>
+
+export interface WorkloadApiParts {
+  readonly workspaceRoot: string
+  readonly runAs: RunAs
+  readonly trust: SvidValidator
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Rejects with ZT-503-NATS while the node is not connected. */
+  readonly ask: <Op extends TaskOp>(op: Op, params: HubParams[Op]) => Promise<HubResults[Op]>
+  readonly find: (proc: ProcId) => Pick<ProcessRecord, 'owner' | 'state'> | undefined
+  /** whether a name is on the deny list of this moment */
+  readonly isDenied: (id: SpiffeId) => boolean
+}
+
+interface Served {
+  readonly task: TaskIdentity
+  readonly socket: TaskSocket
+}
+
+export class WorkloadApi {
+  readonly #parts: WorkloadApiParts
+  readonly #bundles: BundleWatch
+  readonly #served = new Map<ProcId, Served>()
+  readonly #opening = new Set<ProcId>()
+  readonly #ending = new Set<ProcId>()
+
+  constructor(parts: WorkloadApiParts) {
+    this.#parts = parts
+    const { trust, clock, logger, ask } = parts
+    this.#bundles = new BundleWatch({ trust, clock, logger, ask: (request) => ask('bundles', request) })
+  }
+
+  /** Makes the socket of a task that is about to start. ZT-412-FACT; ZT-500-SPAWN for what the system refuses. */
+  async begin(proc: ProcId, owner: SpiffeId): Promise<void> {
+    const { workspaceRoot } = this.#parts
+    this.#opening.add(proc)
+    try {
+      makePlace(workspaceRoot, proc)
+      await this.#serve(proc, owner)
+    } catch (cause) {
+      removePlace(workspaceRoot, proc)
+      if (isZtError(cause)) throw cause
+      throw new ZtError('ZT-500-SPAWN', 'the socket of the task could not be made', { cause })
+    } finally {
+      this.#opening.delete(proc)
+    }
+  }
+
+  /** The process is gone, or was never started: its socket ends at once, and the hub is told. */
+  async ended(proc: ProcId): Promise<void> {
+    const served = this.#served.get(proc)
+    this.#served.delete(proc)
+    served?.task.end()
+    await served?.socket.close()
+    await this.#tellEnd(proc)
+  }
+
+  /** Serves again what an agent before this one served, and tells of what has ended since. Also now and then. */
+  async resume(): Promise<void> {
+    const { workspaceRoot, find, logger } = this.#parts
+    for (const proc of placedTasks(workspaceRoot)) {
+      if (this.#served.has(proc) || this.#opening.has(proc)) continue
+      const record = find(proc)
+      const lives = record?.state === 'accepted' || record?.state === 'running'
+      try {
+        if (lives) await this.#serve(proc, record.owner)
+        else await this.#tellEnd(proc)
+      } catch (error) {
+        logger.error('the socket of a task could not be made again', { proc, error })
+      }
+    }
+  }
+
+  /** A newer deny list is in force: whoever is on it is served nothing from now on. */
+  denialsChanged(): void {
+    for (const { task } of this.#served.values()) {
+      const error = this.#denial(task)
+      if (error !== undefined) task.refuse(error)
+    }
+  }
+
+  /** The node trusts other roots than before. */
+  bundleChanged(): void {
+    this.#bundles.lookSoon()
+  }
+
+  /** Ends every connection; tasks go on, and their sockets are made again by the next agent. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#served.values()].map(({ socket }) => socket.close()))
+    this.#served.clear()
+  }
+
+  async #serve(proc: ProcId, owner: SpiffeId): Promise<void> {
+    const { workspaceRoot, runAs, trust, clock, logger } = this.#parts
+    const hub = {
+      svid: (params: HubParams['task.svid']) => this.#ask(task, 'task.svid', params),
+      jwt: (params: HubParams['task.jwt']) => this.#ask(task, 'task.jwt', params),
+    }
+    const task: TaskIdentity = new TaskIdentity({ proc, owner, trust, clock, logger, hub })
+    const path = socketOf(workspaceRoot, proc)
+    const bundles = this.#bundles
+    const socket = await TaskSocket.listen({
+      path,
+      runAs,
+      logger,
+      serve: (grpc, server) => {
+        const service = new WorkloadService({ grpc, task, bundles, clock, logger })
+        server.addService(workloadDefinition(), service.handlers())
+      },
+    })
+    this.#served.set(proc, { task, socket })
+  }
+
+  // What is denied here is not even asked for, and what comes back is not handed on if it was denied meanwhile.
+  async #ask<Op extends 'task.svid' | 'task.jwt'>(
+    task: TaskIdentity,
+    op: Op,
+    params: HubParams[Op],
+  ): Promise<HubResults[Op]> {
+    const before = this.#denial(task)
+    if (before !== undefined) throw before
+    const result = await this.#parts.ask(op, params)
+    const after = this.#denial(task)
+    if (after !== undefined) throw after
+    return result
+  }
+
+  #denial({ owner, id }: TaskIdentity): ZtError | undefined {
+    const { isDenied } = this.#parts
+    if (!isDenied(owner) && (id === undefined || !isDenied(id))) return undefined
+    return new ZtError('ZT-403-REVOKED', 'the identity of the task, or who had it started, is revoked')
+  }
+
+  async #tellEnd(proc: ProcId): Promise<void> {
+    const { ask, logger, workspaceRoot } = this.#parts
+    if (this.#ending.has(proc)) return
+    this.#ending.add(proc)
+    try {
+      await ask('task.ended', { proc })
+      removePlace(workspaceRoot, proc)
+    } catch (error) {
+      // The hub knows no such task: there is nothing to end there.
+      if (isZtError(error, 'ZT-403-TASK')) removePlace(workspaceRoot, proc)
+      else logger.warn('the hub could not be told that a task has ended', { proc, error })
+    } finally {
+      this.#ending.delete(proc)
+    }
+  }
+}
