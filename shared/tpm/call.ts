@@ -97,6 +97,14 @@ export function parseResponse<T>(bytes: Uint8Array, call: TpmCall<T>): TpmRespon
   return { kind: 'result', value }
 }
 
+/** The handle in a response that says it is a success, even if the rest of it is malformed; undefined if it has none. */
+export function handleIn(bytes: Uint8Array, call: TpmCall<unknown>): number | undefined {
+  if (!call.returnsHandle || bytes.length < HEADER_BYTES + 4) return undefined
+  const reader = new TpmReader(bytes, 'tpm response')
+  reader.bytes(HEADER_BYTES - 4)
+  return reader.u32() === RC_SUCCESS ? reader.u32() : undefined
+}
+
 // With no password to prove, an HMAC over the response would be by an empty key: what it holds is of no use, its form is checked.
 function readAuthorizations(reader: TpmReader, count: number): void {
   for (let at = 0; at < count; at += 1) {

@@ -19,6 +19,8 @@ export interface SwtpmOptions {
   readonly eccP256?: boolean
   /** of the RSA endorsement key, 2048 unless given */
   readonly rsaBits?: 2048 | 3072
+  /** `none` leaves TPM2_Startup to the first user */
+  readonly startup?: 'none'
   /** folder for everything, a temporary one unless given */
   readonly dir?: string
 }
@@ -52,7 +54,7 @@ export async function startSwtpm(test: TestLike, options: SwtpmOptions = {}): Pr
   const dir = options.dir ?? (await tempDir(test))
   const paths = { dir, stateDir: join(dir, 'state'), caDir: options.caDir ?? join(dir, 'ca') }
   await manufacture(paths, options)
-  const tpm = await powered(paths)
+  const tpm = await powered({ ...paths, startup: options.startup ?? 'clear' })
   test.after(() => tpm.stop())
   if (options.eccP256 === true) await certifyP256(tpm)
   return tpm
@@ -62,6 +64,10 @@ interface Paths {
   readonly dir: string
   readonly stateDir: string
   readonly caDir: string
+}
+
+interface Power extends Paths {
+  readonly startup: 'clear' | 'none'
 }
 
 async function manufacture({ dir, stateDir, caDir }: Paths, options: SwtpmOptions): Promise<void> {
@@ -84,7 +90,7 @@ async function manufacture({ dir, stateDir, caDir }: Paths, options: SwtpmOption
   await run('swtpm_setup', [...what, ...size, '--tpmstate', stateDir, '--config', conf])
 }
 
-async function powered(paths: Paths): Promise<Swtpm> {
+async function powered(paths: Power): Promise<Swtpm> {
   const port = await freePortPair()
   let child = await powerOn(paths, port)
   const kill = (): boolean => child.kill('SIGKILL')
@@ -99,7 +105,9 @@ async function powered(paths: Paths): Promise<Swtpm> {
   }
   const tcti = `swtpm:host=127.0.0.1,port=${port}`
   return {
-    ...paths,
+    dir: paths.dir,
+    stateDir: paths.stateDir,
+    caDir: paths.caDir,
     device,
     tcti,
     open: () => openTpm(device),
@@ -119,8 +127,15 @@ async function powered(paths: Paths): Promise<Swtpm> {
   }
 }
 
-async function powerOn({ dir, stateDir }: Paths, port: number): Promise<ChildProcess> {
-  const args = ['socket', '--tpm2', '--tpmstate', `dir=${stateDir}`, '--flags', 'not-need-init,startup-clear']
+async function powerOn({ dir, stateDir, startup }: Power, port: number): Promise<ChildProcess> {
+  const args = [
+    'socket',
+    '--tpm2',
+    '--tpmstate',
+    `dir=${stateDir}`,
+    '--flags',
+    `not-need-init,startup-${startup}`,
+  ]
   const ports = ['--server', `type=tcp,port=${port}`, '--ctrl', `type=tcp,port=${port + 1}`]
   const log = ['--log', `file=${join(dir, 'swtpm.log')}`]
   const child = spawn('swtpm', [...args, ...ports, ...log], { stdio: 'ignore' })

@@ -2,7 +2,7 @@
 // asked again, a few times. Owns no state of the TPM between two calls of its user.
 import { randomBytes } from 'node:crypto'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
-import { encodeCall, parseResponse, type TpmCall } from '#shared/tpm/call.ts'
+import { encodeCall, handleIn, parseResponse, type TpmCall, type TpmResponse } from '#shared/tpm/call.ts'
 import { PROPERTY } from '#shared/tpm/constants.ts'
 import type { TpmHash } from '#shared/tpm/hash.ts'
 import { flushContext, type TpmObject } from '#shared/tpm/object-calls.ts'
@@ -33,7 +33,7 @@ export class TpmCommands {
   async run<T>(call: TpmCall<T>): Promise<T> {
     const command = encodeCall(call)
     for (let attempt = 1; ; attempt += 1) {
-      const response = parseResponse(await this.#device.send(command), call)
+      const response = await this.#once(call, command)
       if (response.kind === 'result') return response.value
       if (attempt === MAX_TRIES || !mayTryAgain(response.code)) throw refusal(call, response.code)
       await sleep(this.#clock, FIRST_PAUSE_MS * 2 ** (attempt - 1))
@@ -99,6 +99,18 @@ export class TpmCommands {
     } catch (error) {
       if (!(isZtError(error, 'ZT-503-TPM') && error.details['number'] === RC_INITIALIZE)) throw error
       await this.run(startup())
+    }
+  }
+
+  async #once<T>(call: TpmCall<T>, command: Uint8Array): Promise<TpmResponse<T>> {
+    const bytes = await this.#device.send(command)
+    try {
+      return parseResponse(bytes, call)
+    } catch (error) {
+      // What cannot be read may have left something behind all the same.
+      const handle = handleIn(bytes, call)
+      if (handle !== undefined) await this.#drop(handle)
+      throw error
     }
   }
 
