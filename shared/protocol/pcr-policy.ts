@@ -65,7 +65,8 @@ export interface OpenedPcrPolicy {
 export const DEFAULT_PCR_BANK: PcrBank = 'sha256'
 export const DEFAULT_PCR_INDICES: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7]
 
-const HEAD = 'ztmesh-pcr-policy/v1\n'
+/** The first line of the signed text. */
+export const PCR_POLICY_HEAD = 'ztmesh-pcr-policy/v1\n'
 const MAX_BYTES = 15 * 1024
 /** 16 and 23 anybody may reset, 17 to 22 a locality may (identity.md §4 T13): none of them says what was started. */
 const LAST_STATIC_PCR = 15
@@ -132,7 +133,7 @@ export function parsePcrPolicyText(text: string | Uint8Array): PcrPolicy {
 
 /** The signed note. ZT-413-SIZE for a policy that no note can hold. */
 export function signPcrPolicy(policy: PcrPolicy, signers: readonly NoteSigner[]): string {
-  const text = `${HEAD}${canonicalJson(parsePcrPolicy(policy, ''))}\n`
+  const text = `${PCR_POLICY_HEAD}${canonicalJson(parsePcrPolicy(policy, ''))}\n`
   if (Buffer.byteLength(text) > MAX_BYTES)
     throw new ZtError('ZT-413-SIZE', `a PCR policy is larger than ${MAX_BYTES} bytes`)
   return signNote(text, signers)
@@ -184,10 +185,10 @@ function openSigned(note: string, keys: readonly NoteVerifier[]): ReturnType<typ
 }
 
 function readSigned(text: string): PcrPolicy {
-  if (!text.startsWith(HEAD)) throw refused('the note is signed, and is not a PCR policy')
+  if (!text.startsWith(PCR_POLICY_HEAD)) throw refused('the note is signed, and is not a PCR policy')
   try {
-    const policy = parsePcrPolicyText(text.slice(HEAD.length, -1))
-    if (canonicalJson(policy) === text.slice(HEAD.length, -1)) return policy
+    const policy = parsePcrPolicyText(text.slice(PCR_POLICY_HEAD.length, -1))
+    if (canonicalJson(policy) === text.slice(PCR_POLICY_HEAD.length, -1)) return policy
   } catch (cause) {
     if (!isZtError(cause)) throw cause
     throw refused('the signed PCR policy breaks its rules', cause)

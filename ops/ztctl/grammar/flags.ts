@@ -94,6 +94,13 @@ const TABLE = {
     complete: 'file',
     summary: "a copy of the hub's log: it names the keys and anchors of nodes",
   },
+  key: {
+    kind: 'text',
+    placeholder: 'FILE',
+    repeat: true,
+    complete: 'file',
+    summary: 'sign with the key of this file; repeatable',
+  },
   kill: { kind: 'switch', summary: 'also end the processes that it has running, on every node' },
   'no-headers': { kind: 'switch', summary: 'leave the heading out of tables' },
   node: {
@@ -122,6 +129,7 @@ const TABLE = {
     env: 'ZTMESH_REQUEST_TIMEOUT',
     summary: 'wait this long for each answer of the hub or a node (default 10s)',
   },
+  'require-tpm': { kind: 'switch', summary: 'only a machine that proves itself by its TPM may use it' },
   'root-fingerprint': {
     kind: 'text',
     placeholder: 'HEX',

@@ -1,6 +1,7 @@
 // Every verb of ztctl, once: what it takes, what it prints, and examples that work. No code of a verb is loaded from
 // here, so `help`, completion and a refusal cost nothing; loaders.ts says where the code is.
 import type { FlagName } from './flags.ts'
+import { ATTESTATION_VERBS } from './attestation-verbs.ts'
 import { TRUST_VERBS } from './trust-verbs.ts'
 
 export type VerbName =
@@ -23,9 +24,16 @@ export type VerbName =
   | 'login'
   | 'logout'
   | 'logs'
+  | 'node attest'
+  | 'node inspect'
   | 'node join-token'
   | 'node ls'
   | 'node revoke'
+  | 'pcr-policy apply'
+  | 'pcr-policy draft'
+  | 'pcr-policy keygen'
+  | 'pcr-policy show'
+  | 'pcr-policy sign'
   | 'ps'
   | 'revoke'
   | 'run'
@@ -129,9 +137,13 @@ export const VERBS: readonly VerbSpec[] = [
         what: 'make one, readable by you alone',
         line: '(umask 077; ztctl node join-token mac-mini > join.txt)',
       },
+      {
+        what: 'for a machine that has to prove itself by its TPM as well',
+        line: '(umask 077; ztctl node join-token mac-mini --require-tpm > join.txt)',
+      },
     ],
     operands: [{ name: 'NAME', required: true }],
-    flags: ['replace', 'output'],
+    flags: ['replace', 'require-tpm', 'output'],
   },
   {
     ...NOTHING,
@@ -298,6 +310,7 @@ export const VERBS: readonly VerbSpec[] = [
     command: 'optional',
     nodes: 'one',
   },
+  ...ATTESTATION_VERBS,
   ...TRUST_VERBS,
   {
     ...NOTHING,

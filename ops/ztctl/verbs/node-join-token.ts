@@ -9,7 +9,11 @@ import { rfc3339, shortDuration } from '../output/time.ts'
 
 export async function execute(call: Invocation, io: Io): Promise<number> {
   const node = parseNodeName(call.operands[0])
-  const params = call.flags.has('replace') ? { node, replace: true } : { node }
+  const params = {
+    node,
+    ...(call.flags.has('replace') && { replace: true }),
+    ...(call.flags.has('require-tpm') && { require_tpm: true }),
+  }
   const { join, expires } = await withMesh({ call, io }, ({ current }) =>
     current.hub('node.join-token', params),
   )

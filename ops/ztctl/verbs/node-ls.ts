@@ -1,6 +1,7 @@
 // ztctl node ls
 import type { NodeEntry } from '#shared/protocol/hub-ops.ts'
 import type { Suspicion } from '#shared/protocol/quarantine.ts'
+import { ASSURANCE } from '../attestation/inspection.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import { fetchQuarantine, quarantinedJson } from '../client/quarantine.ts'
 import { rememberNames } from '../completion/names.ts'
@@ -8,8 +9,6 @@ import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
 import { printListing } from '../output/print.ts'
 import { rfc3339, shortDuration } from '../output/time.ts'
-
-const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
 
 export async function execute(call: Invocation, io: Io): Promise<number> {
   const [{ nodes }, quarantine] = await withMesh({ call, io }, ({ current }) =>

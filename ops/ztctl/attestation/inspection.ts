@@ -1,0 +1,98 @@
+// How the proof of a node is shown. The hub's answer names the rows of its log that say the same.
+import type { NodeAttestation, NodeInspection } from '#shared/protocol/node-inspection.ts'
+import { safeText } from '../output/safe-text.ts'
+import { rfc3339, shortDuration } from '../output/time.ts'
+
+export const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
+
+const HOW = {
+  'join-token': 'by its join token',
+  'device-key': 'by its device key',
+  tpm: "by a quote of its TPM's",
+} as const
+const SVID_KEY = {
+  soft: 'in the memory of the agent',
+  tpm: 'in the TPM, certified by it',
+} as const
+
+/** Lines of a label and a value, for people. */
+export function inspectionText(node: NodeInspection, now: number): string {
+  const lines: [string, string][] = [
+    ['node', node.id],
+    ['state', node.state],
+    ['assurance', ASSURANCE[node.lvl] ?? String(node.lvl)],
+    ...attestationLines(node.attestation, now),
+    ...policyLines(node),
+    ...tpmLines(node, now),
+    ['device', node.device === null ? 'none' : `sha-256:${node.device}`],
+    ['boot', `${node.boot === '' ? 'none' : node.boot}, fence ${node.fence}`],
+    ['log', node.log ?? 'none'],
+  ]
+  return lines.map(([label, value]) => `${label.padEnd(12)} ${safeText(value)}\n`).join('')
+}
+
+function attestationLines(attestation: NodeAttestation | null, now: number): [string, string][] {
+  if (attestation === null) return [['proved', 'never']]
+  const { at, how, evidence, svid, svidKey, rows } = attestation
+  const left = svid.notAfter - now
+  const life = left > 0 ? `${shortDuration(left)} left` : `ended ${shortDuration(-left)} ago`
+  return [
+    ['proved', `${shortDuration(now - at)} ago, ${HOW[how]}; row ${rows.attested} of the hub's log`],
+    ['evidence', evidence],
+    ['svid', `serial ${svid.serial}, ${life}; row ${rows.issued} of the hub's log`],
+    ['svid key', SVID_KEY[svidKey]],
+  ]
+}
+
+function policyLines({ attestation, tpm, policy }: NodeInspection): [string, string][] {
+  if (tpm === null) return []
+  const accepted = attestation?.policy ?? null
+  if (accepted !== null)
+    return [['accepted by', `set ${accepted.set} of PCR policy ${accepted.version} (${accepted.digest})`]]
+  return [['accepted by', policy === null ? 'no PCR policy: any values' : 'no PCR policy at that time']]
+}
+
+function tpmLines({ tpm }: NodeInspection, now: number): [string, string][] {
+  if (tpm === null) return []
+  const lines: [string, string][] = [
+    ['tpm', tpm.maker],
+    ['ek', `sha-256 ${tpm.ek}`],
+  ]
+  if (tpm.quote !== null) {
+    const { resets, restarts, safe, firmware } = tpm.quote.clock
+    const clock = `${resets} resets, ${restarts} restarts, clock ${safe ? 'safe' : 'not safe'}`
+    lines.push(['quoted', `${shortDuration(now - tpm.quote.at)} ago: ${clock}, firmware ${firmware}`])
+  }
+  if (tpm.drifted !== null) {
+    const { at, row } = tpm.drifted
+    lines.push(['drifted', `${shortDuration(now - at)} ago; row ${row} of the hub's log`])
+  }
+  return lines
+}
+
+/** The same for programs: times as RFC 3339. */
+export function inspectionJson(node: NodeInspection): Readonly<Record<string, unknown>> {
+  const { attestation, tpm, policy, lvl, ...rest } = node
+  return {
+    ...rest,
+    assurance: lvl,
+    attestation: attestation && {
+      ...attestation,
+      at: rfc3339(attestation.at),
+      svid: {
+        ...attestation.svid,
+        notBefore: rfc3339(attestation.svid.notBefore),
+        notAfter: rfc3339(attestation.svid.notAfter),
+      },
+    },
+    tpm: tpm && {
+      ...tpm,
+      quote: tpm.quote && { ...tpm.quote, at: rfc3339(tpm.quote.at) },
+      drifted: tpm.drifted && { ...tpm.drifted, at: rfc3339(tpm.drifted.at) },
+    },
+    policy: policy && {
+      ...policy,
+      sets: policy.sets.map((set) => ({ ...set, notAfter: rfc3339(set.notAfter ?? undefined) })),
+    },
+  }
+}

@@ -1,0 +1,53 @@
+// ztctl pcr-policy draft: the next PCR policy, not signed yet: what is in force, and a set of what a node has measured. The
+// values are proved by a quote; whether they are good ones is for whoever signs.
+import { ZtError } from '#shared/errors/error.ts'
+import { parseNodeName, type NodeName } from '#shared/identity/names.ts'
+import { trustDomainOf } from '#shared/identity/spiffe-id.ts'
+import type { NodeInspection } from '#shared/protocol/node-inspection.ts'
+import { parsePcrPolicy, type PcrPolicy } from '#shared/protocol/pcr-policy.ts'
+import { readUnverifiedPolicy } from '../attestation/policy-in-force.ts'
+import type { Quote } from '../attestation/comparison.ts'
+import { withMesh } from '../client/live-mesh.ts'
+import type { Invocation } from '../grammar/invocation.ts'
+import type { Io } from '../io.ts'
+
+export async function execute(call: Invocation, io: Io): Promise<number> {
+  const name = parseNodeName(call.operands[0])
+  const [node, { policy: held }] = await withMesh({ call, io }, ({ current }) =>
+    Promise.all([current.hub('node.inspect', { node: name }), current.hub('pcr-policy.show', {})]),
+  )
+  const quote = node.tpm?.quote ?? null
+  if (quote === null) throw new ZtError('ZT-412-TPM', 'the node has no TPM, or has not quoted yet')
+  const before = held === null ? firstPolicy(node, quote) : readUnverifiedPolicy(held.note)
+  const day = new Date(quote.at).toISOString().slice(0, 10)
+  const draft = withSet(before, { name, quote, label: `${name}-${day}` })
+  io.stdout.write(`${JSON.stringify(parsePcrPolicy(draft, ''), undefined, 2)}\n`)
+  return 0
+}
+
+function firstPolicy({ id }: NodeInspection, { bank, pcrs }: Quote): PcrPolicy {
+  const td = trustDomainOf(id)
+  const indices = Object.keys(pcrs)
+    .map(Number)
+    .toSorted((a, b) => a - b)
+  return { v: 1, td, version: 0, bank, indices, sets: [] }
+}
+
+interface Measured {
+  readonly name: NodeName
+  readonly quote: Quote
+  readonly label: string
+}
+
+function withSet(policy: PcrPolicy, { name, quote, label }: Measured): PcrPolicy {
+  const values = Object.fromEntries(policy.indices.map((index) => [index, quote.pcrs[String(index)]]))
+  if (quote.bank !== policy.bank || Object.values(values).includes(undefined))
+    throw new ZtError(
+      'ZT-403-PCR',
+      'the node has not quoted what the policy in force names; wait for its next renewal',
+    )
+  const taken = new Set(policy.sets.map((set) => set.name))
+  const free = taken.has(label) ? `${label}.${policy.version + 1}` : label
+  const set = { name: free, nodes: [name], values: values as Record<string, string> }
+  return { ...policy, version: policy.version + 1, sets: [...policy.sets, set] }
+}
