@@ -1,0 +1,173 @@
+// A TPM, or whatever sits between it and the node, answers what no TPM answers: each answer is refused by its code, none is
+// waited for without end, and none is taken for the answer to another command.
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { systemClock } from '#shared/host/clock.ts'
+import { TpmAttester } from '#shared/host/tpm/attester.ts'
+import { TpmCommands } from '#shared/host/tpm/commands.ts'
+import { openTpm } from '#shared/host/tpm/device.ts'
+import { HANDLE } from '#shared/tpm/constants.ts'
+import { createPrimary } from '#shared/tpm/object-calls.ts'
+import { getHandles, getRandom, nvReadPublic, pcrRead } from '#shared/tpm/platform-calls.ts'
+import { startPolicySession } from '#shared/tpm/policy-calls.ts'
+import { STORAGE_PRIMARY } from '#shared/tpm/templates.ts'
+import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { eventually } from '#test/support/eventually.ts'
+import { hostileTpm, tpmResponse, type HostileAnswer } from '#test/support/hostile-tpm.ts'
+import { startSwtpm } from '#test/support/swtpm.ts'
+
+const RANDOM = tpmResponse(Buffer.from('000400010203', 'hex'))
+const BUSY = tpmResponse(Buffer.alloc(0), 0x8001, 0x922)
+
+async function against(
+  t: TestContext,
+  answer: HostileAnswer,
+  timeoutMs: number = 10_000,
+): Promise<TpmCommands> {
+  const tpm = await hostileTpm(t, () => answer)
+  return new TpmCommands(openTpm({ ...tpm, timeoutMs }), systemClock)
+}
+
+function withLength(response: Buffer, length: number): Buffer {
+  const bent = Buffer.from(response)
+  bent.writeUInt32BE(length, 2)
+  return bent
+}
+
+describe('a tpm that lies', () => {
+  const malformed: Record<string, HostileAnswer> = {
+    'nothing but a part of a header': RANDOM.subarray(0, 5),
+    'a header alone that announces more': RANDOM.subarray(0, 10),
+    'a response that is cut short': RANDOM.subarray(0, -1),
+    'a response with more than it announces': Buffer.concat([RANDOM, Buffer.of(1)]),
+    'a second response after the first': Buffer.concat([RANDOM, RANDOM]),
+    'a length of nothing': withLength(RANDOM, 0),
+    'a length below a header': withLength(RANDOM, 9),
+    'a length over what TPMs answer': withLength(RANDOM, 4097),
+    'the greatest length': withLength(RANDOM, 0xffff_ffff),
+    'a flood without a header': Buffer.alloc(1 << 20, 0xff),
+    'the tag of sessions without any': tpmResponse(Buffer.from('000400010203', 'hex'), 0x8002),
+    'the tag of a TPM 1.2': tpmResponse(Buffer.from('000400010203', 'hex'), 0xc4),
+    'trailing bytes within the length': tpmResponse(Buffer.from('00040001020300', 'hex')),
+    'a buffer longer than the response': tpmResponse(Buffer.from('ffff00010203', 'hex')),
+    'more random bytes than were asked for': tpmResponse(Buffer.from('00050001020304', 'hex')),
+    'an error with a body': tpmResponse(Buffer.of(0), 0x8001, 0x101),
+    'an error with sessions': tpmResponse(Buffer.alloc(0), 0x8002, 0x101),
+  }
+  for (const [what, answer] of Object.entries(malformed)) {
+    it(`is refused: ${what}`, async (t) => {
+      const commands = await against(t, answer)
+      await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-422-TPM' })
+    })
+  }
+
+  it('is heard in pieces of one byte', async (t) => {
+    const commands = await against(
+      t,
+      [...RANDOM].map((byte) => Uint8Array.of(byte)),
+    )
+    assert.deepEqual([...(await commands.run(getRandom(4)))], [0, 1, 2, 3])
+  })
+
+  it('is not waited for when it is silent', async (t) => {
+    const commands = await against(t, 'silence', 50)
+    await assert.rejects(commands.run(getRandom(4)), {
+      code: 'ZT-503-TPM',
+      details: { reason: 'no answer in 50 ms' },
+    })
+  })
+
+  it('is an outage when it ends the connection', async (t) => {
+    const commands = await against(t, 'end')
+    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-503-TPM' })
+  })
+
+  it('does not answer one command with what it owed to an earlier one', async (t) => {
+    const late = tpmResponse(Buffer.from('0004deadbeef', 'hex'))
+    const tpm = await hostileTpm(t, (_, at) =>
+      at === 0 ? 'silence' : at === 1 ? Buffer.concat([RANDOM, late]) : RANDOM,
+    )
+    const commands = new TpmCommands(openTpm({ ...tpm, timeoutMs: 50 }), systemClock)
+    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-503-TPM' })
+    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-422-TPM' })
+    assert.deepEqual([...(await commands.run(getRandom(4)))], [0, 1, 2, 3])
+  })
+
+  it('is asked again eight times at most while it says that it is busy', async (t) => {
+    const tpm = await hostileTpm(t, () => BUSY)
+    const clock = new ManualClock()
+    const commands = new TpmCommands(openTpm(tpm), clock)
+    let refused: unknown
+    const run = commands.run(getRandom(4)).catch((error: unknown) => (refused = error))
+    await eventually('the command is given up', () => {
+      clock.advance(10_000)
+      return refused === undefined ? undefined : true
+    })
+    await run
+    assert.equal(tpm.commands.length, 8)
+    assert.ok(refused instanceof Error && 'details' in refused)
+    assert.deepEqual(refused.details, { command: 'getRandom', rc: 'TPM_RC_RETRY', number: 0x922 })
+  })
+
+  it('is believed in no list, handle, register or area that was not asked for', async (t) => {
+    const hex = (text: string): Buffer => tpmResponse(Buffer.from(text.replaceAll(' ', ''), 'hex'))
+    const sha256 = '00'.repeat(32)
+    const cases = [
+      [getHandles(HANDLE.owner), '00 00000002 00000000'],
+      [getHandles(HANDLE.owner), '02 00000001 00000000'],
+      [getHandles(HANDLE.owner), '00 00000001 ffffffff'],
+      [nvReadPublic(0x1c00002), '000e 01c00003 000b 00000000 0000 0000 0000'],
+      [pcrRead({ bank: 'sha256', indices: [7] }), `00000001 00000001 000b 03 010000 00000001 0020 ${sha256}`],
+      [
+        pcrRead({ bank: 'sha256', indices: [7] }),
+        `00000001 00000001 0004 03 800000 00000001 0014 ${'00'.repeat(20)}`,
+      ],
+      [
+        pcrRead({ bank: 'sha256', indices: [7] }),
+        `00000001 00000001 000b 03 800000 00000001 001f ${'00'.repeat(31)}`,
+      ],
+      [pcrRead({ bank: 'sha256', indices: [7] }), '00000001 00000001 000b 03 800000 00000000'],
+      [startPolicySession('sha256', new Uint8Array(16)), '80000000 0000'],
+    ] as const
+    for (const [call, body] of cases) {
+      const commands = await against(t, hex(body))
+      await assert.rejects(commands.run<unknown>(call), { code: 'ZT-422-TPM' }, body)
+    }
+  })
+
+  it('cannot pass one key for another: the name must be that of the public area', async (t) => {
+    const real = (await startSwtpm(t)).open()
+    const call = createPrimary({ hierarchy: HANDLE.owner, password: new Uint8Array(), area: STORAGE_PRIMARY })
+    const bent = {
+      // The last octets of the parameters are the name's; five octets of an empty authorisation follow.
+      async send(command: Uint8Array): Promise<Uint8Array> {
+        const response = Buffer.from(await real.send(command))
+        const at = response.length - 6
+        response[at] = (response[at] ?? 0) ^ 1
+        return response
+      },
+      close: () => real.close(),
+    }
+    await assert.rejects(new TpmCommands(bent, systemClock).run(call), { code: 'ZT-422-TPM' })
+  })
+
+  it('does not make the node allocate or loop without bound', async (t) => {
+    // A page that is never the last: each handle greater than the one before.
+    let next = 0x0100_0000
+    const tpm = await hostileTpm(t, () => {
+      const body = Buffer.alloc(13)
+      body[0] = 1
+      body.writeUInt32BE(1, 1)
+      body.writeUInt32BE(1, 5)
+      body.writeUInt32BE((next += 1), 9)
+      return tpmResponse(body)
+    })
+    const commands = new TpmCommands(openTpm(tpm), systemClock)
+    assert.equal((await commands.handles(0x0100_0000)).length, 64)
+  })
+
+  it('gives a node no attester', async (t) => {
+    const tpm = await hostileTpm(t, () => RANDOM)
+    await assert.rejects(TpmAttester.open(openTpm(tpm)), { code: 'ZT-422-TPM' })
+  })
+})
