@@ -1,180 +1,362 @@
-// The one file that says what a ceremony does: reviewed before, recorded by its digest, and read strictly. Everything
+// The one file that says what a ceremony does: reviewed before, approved by its digest, and read strictly. Everything
 // that it names lies beside it and is bound by SHA-256. Where the keys are is not its matter: see local.ts.
 import {
   array,
-  base64urlText,
   boolean,
   integer,
   literal,
   nullable,
   object,
-  optional,
   parsed,
-  string,
   union,
   type Parser,
 } from '#shared/encoding/shape.ts'
+import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
-import { isZtError, ZtError } from '#shared/errors/error.ts'
-import { parseTrustDomain, type TrustDomain } from '#shared/identity/names.ts'
+import type { TrustDomain } from '#shared/identity/names.ts'
+import { parseSpiffeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseHostName, parseIpAddress } from '../issuance/host-name.ts'
-import { requireLabel } from '../keystore/keystore.ts'
-
-export interface InputFile {
-  readonly file: string
-  /** lower-case hex */
-  readonly sha256: string
-}
+import {
+  fileName,
+  hexDigest,
+  inputFile,
+  instant,
+  keyLabel,
+  personName,
+  readAs,
+  refreshHint,
+  refuse,
+  sequence,
+  trustDomain,
+  type InputFile,
+} from './fields.ts'
+import { parseQuorum, type Quorum } from './quorum.ts'
 
 interface CeremonyHead {
   readonly v: 1
-  /** true: the key is for trying things out, and the ceremony asks nobody */
+  /** true: the keys are for trying things out, and answers may come from a file instead of a terminal */
   readonly demo: boolean
   readonly trustDomain: TrustDomain
-  /** of the root's key */
+  /** who asks for the ceremony; never one of its approvers */
+  readonly requester: string
+  /** SHA-256 of the program that is to be used (`ceremony digest`); null, in demonstrations only: any */
+  readonly tool: string | null
+  /** UTC, milliseconds: when it may be held */
+  readonly window: { readonly from: number; readonly until: number }
+}
+
+/** A ceremony under a root that is there. */
+interface LaterHead extends CeremonyHead {
+  /** certificate of the root under which the officers act: PEM */
+  readonly root: InputFile
+  /** the officers in force: see officers-file.ts */
+  readonly officers: InputFile
+  /** transcript of the ceremony before; its signatures lie beside it, as `FILE.sigs` */
+  readonly after: InputFile
+}
+
+interface SigningHead extends LaterHead {
+  /** of the key of `root` */
   readonly keyLabel: string
 }
 
-/** Makes a root's key, its certificate and the first bundle. */
+/** A newer bundle in place of the one that is held. */
+interface NewBundle {
+  readonly held: InputFile
+  readonly sequence: number
+  readonly refreshHint: number
+}
+
+/** Makes a root's key, its certificate, the first bundle, and decides who its officers are. */
 export interface RootCeremony extends CeremonyHead {
   readonly type: 'root'
+  readonly keyLabel: string
+  readonly quorum: Quorum
   /** UTC, milliseconds */
   readonly notBefore: number
   readonly notAfter: number
   readonly bundle: { readonly sequence: number; readonly refreshHint: number }
-  readonly outputs: { readonly certificate: string; readonly bundle: string; readonly transcript: string }
+  readonly outputs: {
+    readonly certificate: string
+    readonly bundle: string
+    readonly officers: string
+    readonly transcript: string
+  }
 }
 
-/** Signs the intermediates of a ladder request, and a newer bundle if one is due. */
-export interface LadderCeremony extends CeremonyHead {
+/** Signs the intermediates of a ladder request. */
+export interface LadderCeremony extends SigningHead {
   readonly type: 'ladder'
-  readonly root: InputFile
   readonly request: InputFile
   /** the response that this one continues; null: begin anew */
   readonly previous: InputFile | null
   /** all that the infra authorities may name besides SPIFFE IDs */
   readonly infra: { readonly dns: readonly string[]; readonly ips: readonly Uint8Array[] }
-  readonly bundle: {
-    readonly held: InputFile
-    readonly sequence: number
-    readonly refreshHint: number
-    /** all of them: base64url SHA-256 of the SubjectPublicKeyInfo each */
-    readonly revokedIntermediates: readonly string[]
-  } | null
-  readonly outputs: { readonly response: string; readonly bundle?: string; readonly transcript: string }
+  readonly outputs: { readonly response: string; readonly transcript: string }
 }
 
-export type Ceremony = RootCeremony | LadderCeremony
+/** The key of another root, signed by this one, for those who hold only this one (RFC 4210 §4.4: "new with old"). */
+export interface CrossSignCeremony extends SigningHead {
+  readonly type: 'cross-sign'
+  readonly subject: InputFile
+  readonly notBefore: number
+  readonly notAfter: number
+  readonly outputs: { readonly certificate: string; readonly transcript: string }
+}
+
+/** A newer bundle with the same roots, which may forget revocations of intermediates that have ended. */
+export interface BundleCeremony extends SigningHead {
+  readonly type: 'bundle'
+  readonly bundle: NewBundle
+  /** ladder responses: what of them has ended is revoked no longer */
+  readonly forget: readonly InputFile[]
+  readonly outputs: { readonly bundle: string; readonly transcript: string }
+}
+
+/** A newer bundle in which intermediates of a hub count no longer. */
+export interface RevokeCeremony extends SigningHead {
+  readonly type: 'revoke-intermediate'
+  readonly bundle: NewBundle
+  readonly hub: SpiffeId
+  /** ladder responses of that hub */
+  readonly ladders: readonly InputFile[]
+  /** indexes of the rungs that were stolen; null: every rung that has not ended */
+  readonly rungs: readonly number[] | null
+  readonly outputs: { readonly bundle: string; readonly transcript: string }
+}
+
+/** Makes a second root's key and certificate, and a bundle with both, signed by the first. */
+export interface RotateRootCeremony extends SigningHead {
+  readonly type: 'rotate-root'
+  readonly newKeyLabel: string
+  readonly notBefore: number
+  readonly notAfter: number
+  readonly bundle: NewBundle
+  readonly outputs: { readonly certificate: string; readonly bundle: string; readonly transcript: string }
+}
+
+/** A bundle without the old root, signed by the new one, which `root` and `keyLabel` name. */
+export interface RetireRootCeremony extends SigningHead {
+  readonly type: 'retire-root'
+  readonly retiring: InputFile
+  /** transcript of the ceremony that made the new root; its signatures lie beside it */
+  readonly rotation: InputFile
+  /** root-usage statements, one of every hub */
+  readonly usage: readonly InputFile[]
+  /** true: before seven days have passed, with the higher quorum */
+  readonly emergency: boolean
+  readonly bundle: NewBundle
+  readonly outputs: { readonly bundle: string; readonly transcript: string }
+}
+
+/** Destroys a key in the token and shows that it is gone. */
+export interface DestroyCeremony extends LaterHead {
+  readonly type: 'destroy'
+  /** of the key that is destroyed */
+  readonly keyLabel: string
+  /** hex SHA-256 of its SubjectPublicKeyInfo */
+  readonly spki: string
+  /** the bundle in force, which must not trust that key */
+  readonly held: InputFile
+  readonly outputs: { readonly transcript: string }
+}
+
+/** Puts another quorum in place of the one in force, which approves it. */
+export interface OfficersCeremony extends LaterHead {
+  readonly type: 'officers'
+  readonly quorum: Quorum
+  readonly outputs: { readonly officers: string; readonly transcript: string }
+}
+
+export type SigningCeremony =
+  | LadderCeremony
+  | CrossSignCeremony
+  | BundleCeremony
+  | RevokeCeremony
+  | RotateRootCeremony
+  | RetireRootCeremony
+
+export type LaterCeremony = SigningCeremony | DestroyCeremony | OfficersCeremony
+
+export type Ceremony = RootCeremony | LaterCeremony
+
+/** A ceremony as its file says it, and the digest that stands for the file. */
+export interface CeremonyFile {
+  readonly ceremony: Ceremony
+  /** RFC 8785 form of the file: what officers approve */
+  readonly canonical: Uint8Array
+}
 
 const MAX_BYTES = 64 * 1024
+const MAX_WINDOW_MS = 31 * 86_400_000
+const MAX_FILES = 16
 const DEMO_PREFIX = 'demo-'
 
-// A plain name: nothing is read or written outside of the ceremony's folder.
-const fileName = string({ min: 1, max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/ })
-const inputFile: Parser<InputFile> = object({
-  file: fileName,
-  sha256: string({ min: 64, max: 64, pattern: /^[0-9a-f]{64}$/ }),
-})
-const instant: Parser<number> = (value, path) => {
-  const text = string({ min: 20, max: 20, pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/ })(value, path)
-  return parsed(() => requireInstant(text))(value, path)
+const head = {
+  v: literal(1),
+  demo: boolean,
+  trustDomain,
+  requester: personName,
+  tool: nullable(hexDigest),
+  window: object({ from: instant, until: instant }),
 }
-const label: Parser<string> = (value, path) => {
-  const text = string({ max: 63 })(value, path)
-  return parsed(() => (requireLabel(text), text))(value, path)
-}
-const sequence = integer({ min: 1 })
-const refreshHint = integer({ min: 10, max: 86_400 })
-
-const head = { v: literal(1), demo: boolean, trustDomain: parsed(parseConstrainable), keyLabel: label }
+const later = { ...head, root: inputFile, officers: inputFile, after: inputFile }
+const signing = { ...later, keyLabel }
+const life = { notBefore: instant, notAfter: instant }
+const newBundle = object({ held: inputFile, sequence, refreshHint })
+const transcript = fileName
+const files = array(inputFile, { max: MAX_FILES })
 
 const parseShape: Parser<Ceremony> = union('type', {
   root: object({
     type: literal('root'),
     ...head,
-    notBefore: instant,
-    notAfter: instant,
+    ...life,
+    keyLabel,
+    quorum: parseQuorum,
     bundle: object({ sequence, refreshHint }),
-    outputs: object({ certificate: fileName, bundle: fileName, transcript: fileName }),
+    outputs: object({ certificate: fileName, bundle: fileName, officers: fileName, transcript }),
   }),
   ladder: object({
     type: literal('ladder'),
-    ...head,
-    root: inputFile,
+    ...signing,
     request: inputFile,
     previous: nullable(inputFile),
     infra: object({
       dns: array(parsed(parseHostName), { max: 32 }),
       ips: array(parsed(parseIpAddress), { max: 32 }),
     }),
-    bundle: nullable(
-      object({
-        held: inputFile,
-        sequence,
-        refreshHint,
-        revokedIntermediates: array(base64urlText({ min: 32, max: 32 }), { max: 256 }),
-      }),
-    ),
-    outputs: object({ response: fileName, bundle: optional(fileName), transcript: fileName }),
+    outputs: object({ response: fileName, transcript }),
+  }),
+  'cross-sign': object({
+    type: literal('cross-sign'),
+    ...signing,
+    ...life,
+    subject: inputFile,
+    outputs: object({ certificate: fileName, transcript }),
+  }),
+  bundle: object({
+    type: literal('bundle'),
+    ...signing,
+    bundle: newBundle,
+    forget: files,
+    outputs: object({ bundle: fileName, transcript }),
+  }),
+  'revoke-intermediate': object({
+    type: literal('revoke-intermediate'),
+    ...signing,
+    bundle: newBundle,
+    hub: parsed(parseSpiffeId),
+    ladders: array(inputFile, { min: 1, max: MAX_FILES }),
+    rungs: nullable(array(integer({ min: 0, max: 1_000_000 }), { min: 1, max: 64 })),
+    outputs: object({ bundle: fileName, transcript }),
+  }),
+  'rotate-root': object({
+    type: literal('rotate-root'),
+    ...signing,
+    ...life,
+    newKeyLabel: keyLabel,
+    bundle: newBundle,
+    outputs: object({ certificate: fileName, bundle: fileName, transcript }),
+  }),
+  'retire-root': object({
+    type: literal('retire-root'),
+    ...signing,
+    retiring: inputFile,
+    rotation: inputFile,
+    usage: array(inputFile, { min: 1, max: MAX_FILES }),
+    emergency: boolean,
+    bundle: newBundle,
+    outputs: object({ bundle: fileName, transcript }),
+  }),
+  destroy: object({
+    type: literal('destroy'),
+    ...later,
+    keyLabel,
+    spki: hexDigest,
+    held: inputFile,
+    outputs: object({ transcript }),
+  }),
+  officers: object({
+    type: literal('officers'),
+    ...later,
+    quorum: parseQuorum,
+    outputs: object({ officers: fileName, transcript }),
   }),
 })
 
-/**
- * Reads a ceremony file. Throws ZT-422-CEREMONY for anything unknown, missing or contradictory, and for files that are
- * not demonstrations: those need witnesses and a quorum, which this program cannot ask for yet.
- */
-export function parseCeremony(content: Uint8Array): Ceremony {
-  const ceremony = parseFile(content)
+/** Reads a ceremony file. Throws ZT-422-CEREMONY for anything unknown, missing or contradictory. */
+export function parseCeremony(content: Uint8Array): CeremonyFile {
+  const [ceremony, canonical] = readAs('ceremony file', () => {
+    const value = parseStrictJson(content, { maxBytes: MAX_BYTES })
+    return [parseShape(value, ''), canonicalBytes(value)] as const
+  })
+  checkNames(ceremony)
+  checkTimes(ceremony)
+  checkDemo(ceremony)
+  return { ceremony, canonical }
+}
+
+/** Every file that the ceremony reads, in the order in which it names them. */
+export function inputsOf(ceremony: Ceremony): readonly InputFile[] {
+  if (ceremony.type === 'root') return []
+  return [ceremony.after, ceremony.officers, ceremony.root, ...ownInputs(ceremony)]
+}
+
+/** Labels of the keys that the ceremony touches. */
+export function labelsOf(ceremony: Ceremony): readonly string[] {
+  if (ceremony.type === 'officers') return []
+  return ceremony.type === 'rotate-root' ? [ceremony.keyLabel, ceremony.newKeyLabel] : [ceremony.keyLabel]
+}
+
+function ownInputs(ceremony: LaterCeremony): readonly InputFile[] {
+  switch (ceremony.type) {
+    case 'ladder':
+      return ceremony.previous === null ? [ceremony.request] : [ceremony.request, ceremony.previous]
+    case 'cross-sign':
+      return [ceremony.subject]
+    case 'bundle':
+      return [ceremony.bundle.held, ...ceremony.forget]
+    case 'revoke-intermediate':
+      return [ceremony.bundle.held, ...ceremony.ladders]
+    case 'rotate-root':
+      return [ceremony.bundle.held]
+    case 'retire-root':
+      return [ceremony.bundle.held, ceremony.retiring, ceremony.rotation, ...ceremony.usage]
+    case 'destroy':
+      return [ceremony.held]
+    case 'officers':
+      return []
+  }
+}
+
+function checkNames(ceremony: Ceremony): void {
   const names = Object.values(ceremony.outputs)
   if (new Set(names).size !== names.length) throw refuse('field "outputs" names one file twice')
-  if (ceremony.type === 'ladder') checkLadder(ceremony)
-  else if (ceremony.notAfter <= ceremony.notBefore) throw refuse('field "notAfter" is not after "notBefore"')
-  requireDemo(ceremony)
-  return ceremony
+  const read = new Set(inputsOf(ceremony).map(({ file }) => file))
+  if (names.some((name) => read.has(name))) throw refuse('field "outputs" names an input')
+  const labels = labelsOf(ceremony)
+  if (new Set(labels).size !== labels.length) throw refuse('field "newKeyLabel" is that of the old key')
 }
 
-export function refuse(what: string, cause?: unknown): ZtError {
-  return new ZtError('ZT-422-CEREMONY', what, { cause })
+function checkTimes(ceremony: Ceremony): void {
+  const { from, until } = ceremony.window
+  if (until <= from) throw refuse('field "window.until" is not after "window.from"')
+  if (until - from > MAX_WINDOW_MS) throw refuse('field "window" is over 31 days long')
+  if ('notBefore' in ceremony && ceremony.notAfter <= ceremony.notBefore)
+    throw refuse('field "notAfter" is not after "notBefore"')
 }
 
-function parseFile(content: Uint8Array): Ceremony {
-  try {
-    return parseShape(parseStrictJson(content, { maxBytes: MAX_BYTES }), '')
-  } catch (error) {
-    if (!isZtError(error)) throw error
-    throw refuse(`ceremony file: ${error.message}`, error)
-  }
-}
-
-function checkLadder({ bundle, outputs }: LadderCeremony): void {
-  if ((bundle === null) !== (outputs.bundle === undefined)) {
-    throw refuse('field "outputs.bundle" goes with field "bundle", and only with it')
-  }
-}
-
-function requireDemo({ demo, keyLabel }: CeremonyHead): void {
-  if (!demo) {
+/** A demonstration can be scripted, so keys that people are asked about are out of its reach; and the reverse. */
+function checkDemo(ceremony: Ceremony): void {
+  if (!ceremony.demo && ceremony.tool === null)
+    throw refuse('field "tool" must name the program, as only a demonstration may leave it open')
+  for (const label of labelsOf(ceremony)) {
+    if (label.startsWith(DEMO_PREFIX) === ceremony.demo) continue
     throw refuse(
-      'a ceremony that is no demonstration needs witnesses and a quorum, which this version cannot ask for',
+      ceremony.demo
+        ? `a demonstration uses keys whose label begins with "${DEMO_PREFIX}"`
+        : `labels that begin with "${DEMO_PREFIX}" are for demonstrations`,
     )
   }
-  // Nobody is asked, so a key that people were asked about is out of reach.
-  if (!keyLabel.startsWith(DEMO_PREFIX))
-    throw refuse(`a demonstration uses a key whose label begins with "${DEMO_PREFIX}"`)
-}
-
-/**
- * RFC 5280 §4.2.1.10: a URI is constrained by its host, which is then a domain name. A trust domain that is an address,
- * or spelled with a final period, would make intermediates under which nothing verifies.
- */
-function parseConstrainable(value: unknown): TrustDomain {
-  return parseTrustDomain(parseHostName(value))
-}
-
-function requireInstant(text: string): number {
-  const at = Date.parse(text)
-  // Date.parse takes 24:00:00 and 30 February.
-  if (Number.isNaN(at) || new Date(at).toISOString() !== text.replace('Z', '.000Z'))
-    throw refuse('is not a date')
-  return at
 }

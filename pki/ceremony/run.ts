@@ -1,89 +1,192 @@
 // One ceremony from its file to its outputs. Nothing is created before everything that can be checked was checked, and
-// a failure leaves a transcript that says how far it came.
-import { readFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { isZtError } from '#shared/errors/error.ts'
+// a failure leaves a transcript that says how far it came and what that means.
+import { join } from 'node:path'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
+import { neededFor, requireQuorum, type Approval } from './approval.ts'
 import { hex } from './certify.ts'
-import { parseCeremony, refuse, type Ceremony } from './file.ts'
-import { CeremonyFolder, requireAbsent } from './folder.ts'
-import { runLadder } from './ladder.ts'
+import { describe, digestLines } from './briefing.ts'
+import { day } from './describe.ts'
+import { refuse } from './fields.ts'
+import type { Ceremony } from './file.ts'
+import { requireAbsent } from './folder.ts'
+import { quorumFacts } from './history.ts'
 import { describeKeyStore, openKeyStore, readLocal, type KeyStoreLocation } from './local.ts'
-import { runRoot } from './root.ts'
+import { confirm, unconfirmed, type Operator } from './operator.ts'
+import { perform, stepsOf, touchesKeys } from './perform.ts'
+import { prepare, readCeremonyFile, type Prepared } from './prepare.ts'
+import { requireOffline, type Surroundings } from './surroundings.ts'
 import { Transcript } from './transcript.ts'
+import { wordsOf } from './words.ts'
 
 export interface CeremonyRun {
   /** the ceremony file; outputs are written beside it */
   readonly file: string
-  /** the local file: see local.ts */
-  readonly local: string
+  /** the local file: see local.ts; not needed where no key is touched */
+  readonly local?: string
+  /** notes of officers: see approval.ts */
+  readonly approvals: readonly string[]
   readonly clock: Clock
-  /** told one line a step */
-  readonly tell: (line: string) => void
+  readonly surroundings: Surroundings
+  readonly operator: Operator
 }
 
 export interface CeremonyResult {
   readonly transcript: string
-  /** hash of the transcript's last line: what witnesses compare and sign */
+  /** hash of the transcript's last line: what officers sign */
   readonly head: string
 }
 
+/** How many words of a digest are typed; all of them are read aloud. */
+const TYPED_WORDS = 4
+const MIN_PRESENT = 2
+
+interface Checked {
+  readonly prepared: Prepared
+  readonly approvals: readonly Approval[]
+  readonly location: KeyStoreLocation | undefined
+  readonly tool: string
+  readonly present: string
+  readonly now: number
+}
+
 /**
- * Runs the ceremony. Throws ZT-422-CEREMONY, ZT-400-CONFIG, ZT-409-EXISTS before anything is created or signed, and
- * what root.ts and ladder.ts throw after that.
+ * Runs the ceremony. Throws ZT-412-ONLINE, ZT-422-CEREMONY, ZT-400-CONFIG, ZT-403-QUORUM, ZT-403-UNCONFIRMED, ZT-408-*,
+ * ZT-409-EXISTS and ZT-412-RETIRE before anything is created or signed, and what perform.ts throws after that.
  */
 export async function runCeremony(run: CeremonyRun): Promise<CeremonyResult> {
-  const content = await readCeremony(run.file)
-  const ceremony = parseCeremony(content)
-  const location = await readLocal(run.local)
-  const folder = dirname(resolve(run.file))
-  await requireAbsent(folder, Object.values(ceremony.outputs))
+  const checked = await check(run)
+  const { ceremony, folder } = checked.prepared.reviewed
   const file = join(folder, ceremony.outputs.transcript)
-  const transcript = await Transcript.create({ file, clock: run.clock, tell: run.tell })
+  const tell = (line: string): void => run.operator.tell(`  ${line}`)
+  const transcript = await Transcript.create({ file, clock: run.clock, tell })
   try {
-    await transcript.write('ceremony', {
-      type: ceremony.type,
-      sha256: hex(content),
-      demo: String(ceremony.demo),
-    })
-    await perform(ceremony, {
-      location,
-      folder: new CeremonyFolder(folder, transcript),
-      transcript,
-      now: run.clock.now(),
-    })
+    await record(checked, run, transcript)
+    await perform(deskOf(checked, run, transcript), () => openKeyStore(requireLocation(checked.location)))
     await transcript.write('done')
     return { transcript: file, head: transcript.head }
   } catch (error) {
-    await transcript.write('failed', { code: isZtError(error) ? error.code : 'ZT-500-INTERNAL' })
+    const code = isZtError(error) ? error.code : 'ZT-500-INTERNAL'
+    await transcript.write('failed', { code, left: whatIsLeft(transcript) })
     throw error
   } finally {
     await transcript.close()
   }
 }
 
-interface Place {
-  readonly location: KeyStoreLocation
-  readonly folder: CeremonyFolder
-  readonly transcript: Transcript
-  readonly now: number
+/** All that can be known before anything is touched, and the words of those who are there. */
+async function check(run: CeremonyRun): Promise<Checked> {
+  const reviewed = await readCeremonyFile(run.file)
+  const { ceremony, folder } = reviewed
+  const now = run.clock.now()
+  await requireOffline(run.surroundings, ceremony.demo)
+  if (!run.operator.present && !ceremony.demo)
+    throw unconfirmed('only a demonstration may be answered from a file')
+  const tool = await run.surroundings.tool()
+  if (ceremony.tool !== null && ceremony.tool !== tool)
+    throw refuse('field "tool" is not the digest of this program')
+  requireWindow(ceremony, now)
+  const location = run.local === undefined ? undefined : await readLocal(run.local)
+  await requireAbsent(folder, Object.values(ceremony.outputs))
+  const prepared = await prepare(reviewed, now)
+  const { quorum, work } = prepared
+  const approvals = requireQuorum(reviewed, run.approvals, { quorum, now })
+  if (touchesKeys(work)) requireLocation(location)
+  run.operator.expect(['words', 'present', ...stepsOf(work)])
+  const present = await brief({ prepared, approvals, tool }, run.operator)
+  return { prepared, approvals, location, tool, present, now }
 }
 
-async function perform(ceremony: Ceremony, { location, folder, transcript, now }: Place): Promise<void> {
-  const keys = await openKeyStore(location)
-  try {
-    await transcript.write('opened key store', describeKeyStore(location))
-    const desk = { keys, folder, transcript, now }
-    await (ceremony.type === 'root' ? runRoot(ceremony, desk) : runLadder(ceremony, desk))
-  } finally {
-    await keys.close()
-  }
+interface Briefing {
+  readonly prepared: Prepared
+  readonly approvals: readonly Approval[]
+  readonly tool: string
 }
 
-async function readCeremony(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file)
-  } catch (error) {
-    throw refuse('the ceremony file cannot be read', error)
-  }
+/** Shows what is about to happen, has the digest typed as it was read aloud, and asks who is there. */
+async function brief({ prepared, approvals, tool }: Briefing, operator: Operator): Promise<string> {
+  const { reviewed, work, quorum } = prepared
+  for (const line of describe(reviewed, work.plan)) operator.tell(line)
+  const names = approvals.map(({ officer, at }) => `${officer} (${day(at)})`)
+  operator.tell(`approved by ${names.join(', ')}: ${neededFor(reviewed.ceremony, quorum)} were needed`)
+  for (const line of digestLines('this program', tool)) operator.tell(line)
+  const words = wordsOf(Buffer.from(hex(reviewed.canonical), 'hex'))
+  const text = `Read the words of the ceremony file aloud. To go on, type the first ${TYPED_WORDS} of them:`
+  await confirm(operator, { id: 'words', text }, words.slice(0, TYPED_WORDS).join(' '))
+  const people = await operator.ask({
+    id: 'present',
+    text: 'Who is present? Names, with commas between them:',
+  })
+  return presentNames(people)
+}
+
+function presentNames(text: string): string {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  if (names.length < MIN_PRESENT || names.some((name) => name.length > 64 || /\p{Cc}/u.test(name)))
+    throw unconfirmed(`a ceremony is held by ${MIN_PRESENT} people or more, each named`)
+  return names.join(', ')
+}
+
+function requireWindow({ window }: Ceremony, now: number): void {
+  if (now >= window.from && now <= window.until) return
+  throw new ZtError(
+    'ZT-408-STALE',
+    `the ceremony is to be held from ${day(window.from)} until ${day(window.until)}, and the clock says ${day(now)}`,
+  )
+}
+
+function requireLocation(location: KeyStoreLocation | undefined): KeyStoreLocation {
+  if (location === undefined)
+    throw new ZtError('ZT-400-USAGE', 'this ceremony touches a key: say where it is with --local')
+  return location
+}
+
+/** The head of the transcript: which ceremony, on what machine, by whose leave, and who was there. */
+async function record(checked: Checked, run: CeremonyRun, transcript: Transcript): Promise<void> {
+  const { prepared, approvals, location, tool, present, now } = checked
+  const { reviewed, quorum, before } = prepared
+  const { ceremony, canonical, name } = reviewed
+  await transcript.write('ceremony', {
+    type: ceremony.type,
+    trustDomain: ceremony.trustDomain,
+    file: name,
+    sha256: hex(canonical),
+    demo: String(ceremony.demo),
+    requester: ceremony.requester,
+    checkedAt: new Date(now).toISOString(),
+    previous: before?.summary.head ?? '',
+  })
+  const keystore = location === undefined ? {} : describeKeyStore(location)
+  const { process: up, machine } = await run.surroundings.online()
+  const network = { interfaces: up.join(' ') || 'loopback only', machine: machine.join(' ') || 'offline' }
+  await transcript.write('environment', { tool, ...run.surroundings.facts(), ...network, ...keystore })
+  await transcript.write('quorum', quorumFacts(quorum))
+  for (const { officer, at, note } of approvals)
+    await transcript.write('approval', { officer, approvedAt: day(at), note })
+  await transcript.write('present', { names: present, scripted: String(!run.operator.present) })
+  if (ceremony.type === 'officers') await transcript.write('new quorum', quorumFacts(ceremony.quorum))
+}
+
+function deskOf(
+  { prepared, approvals, now }: Checked,
+  { operator }: CeremonyRun,
+  transcript: Transcript,
+): Parameters<typeof perform>[0] {
+  return { prepared, approvals: approvals.map(({ note }) => note), transcript, operator, now }
+}
+
+/** The state that a failure leaves, for those who must go on from it: docs/ceremony.md says how. */
+function whatIsLeft(transcript: Transcript): string {
+  const count = (step: string): number => transcript.steps.filter((done) => done === step).length
+  const signed = count('signed') + count('signed bundle')
+  const found = [
+    count('destroyed key') > 0 ? 'the key is destroyed' : '',
+    count('made key') > 0 ? 'the new key is in the token' : '',
+    signed > 0 ? `${signed} signatures were made` : '',
+    count('wrote') > 0 ? `${count('wrote')} outputs were written` : '',
+  ].filter((text) => text !== '')
+  return found.length === 0 ? 'nothing was made, signed or written' : found.join('; ')
 }

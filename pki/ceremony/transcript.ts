@@ -16,6 +16,7 @@ export interface TranscriptOptions {
 export class Transcript {
   readonly #handle: FileHandle
   readonly #options: TranscriptOptions
+  readonly #steps: string[] = []
   #seq = 0
   #head = NO_LINE
 
@@ -38,6 +39,11 @@ export class Transcript {
     return this.#head
   }
 
+  /** What was written, in order. */
+  get steps(): readonly string[] {
+    return this.#steps
+  }
+
   /** Writes a step; it is on disk when this returns. A step that cannot be written must not be taken. */
   async write(step: string, facts: Facts = {}): Promise<void> {
     const body = {
@@ -51,6 +57,7 @@ export class Transcript {
     await this.#handle.write(`${canonicalJson(line)}\n`)
     await this.#handle.sync()
     this.#seq += 1
+    this.#steps.push(step)
     this.#head = line.hash
     this.#options.tell(
       `${step}${Object.entries(facts)

@@ -1,9 +1,9 @@
-// The five kinds of certificate that ztmesh has, and what each must look like. pki/lint checks them, tbs.ts makes them.
+// The six kinds of certificate that ztmesh has, and what each must look like. pki/lint checks them, tbs.ts makes them.
 import type { Curve } from '#shared/x509/ec-spki.ts'
 import type { KeyUsage } from '#shared/x509/certificate.ts'
 import { OID } from '#shared/x509/oid.ts'
 
-export type ProfileName = 'root' | 'workload-ca' | 'infra-ca' | 'svid' | 'infra-leaf'
+export type ProfileName = 'root' | 'cross-root' | 'workload-ca' | 'infra-ca' | 'svid' | 'infra-leaf'
 
 export interface Profile {
   readonly name: ProfileName
@@ -71,6 +71,17 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     extendedKeyUsage: [],
     // Ten years, with the leap days that they can have.
     maxLifetimeMs: (10 * 365 + 3) * DAY,
+  },
+  // A root's key under another root (RFC 4210 §4.4, "new with old"): of one name with both, so that RFC 5280 §6.1.4 (l)
+  // does not count it against the path length of the root above.
+  'cross-root': {
+    name: 'cross-root',
+    curve: 'P-384',
+    issuerCurve: 'P-384',
+    ca: { pathLen: 1, constrained: false },
+    keyUsage: CA_USAGE,
+    extendedKeyUsage: [],
+    maxLifetimeMs: 366 * DAY,
   },
   'workload-ca': { name: 'workload-ca', ...INTERMEDIATE },
   'infra-ca': { name: 'infra-ca', ...INTERMEDIATE },

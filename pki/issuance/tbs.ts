@@ -17,6 +17,7 @@ import {
   type AlternativeNames,
 } from './extension.ts'
 import type { Profile } from './profile.ts'
+import { quorumPin } from './quorum-pin.ts'
 
 export interface Template {
   readonly profile: Profile
@@ -34,6 +35,8 @@ export interface Template {
   readonly spki: Uint8Array
   readonly names: AlternativeNames
   readonly constraints?: NameConstraints
+  /** digest of the quorum that a root pins: see quorum-pin.ts */
+  readonly quorum?: Uint8Array
   /** subject key identifier of the issuer */
   readonly issuerKeyId: Uint8Array
 }
@@ -85,6 +88,7 @@ function extensionsOf({ profile, ...template }: Template): Uint8Array[] {
   if (template.constraints !== undefined) {
     extensions.push(nameConstraints(template.constraints.permitted, template.constraints.excluded))
   }
+  if (template.quorum !== undefined) extensions.push(quorumPin(template.quorum))
   if (profile.extendedKeyUsage.length > 0) extensions.push(extendedKeyUsage(profile.extendedKeyUsage))
   extensions.push(subjectKeyId(template.spki), authorityKeyId(template.issuerKeyId))
   return extensions

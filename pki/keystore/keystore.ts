@@ -1,5 +1,5 @@
 // Where signing keys live: a PKCS#11 token or a sealed file. A key goes in by being made there; nothing here takes one
-// out. test/contract/keystore.test.ts holds every implementation to this page.
+// out, and what is destroyed is gone. test/contract/keystore.test.ts holds every implementation to this page.
 import type { Curve } from '#shared/x509/ec-spki.ts'
 import { ZtError } from '#shared/errors/error.ts'
 
@@ -29,6 +29,11 @@ export interface KeyStore {
    * as it must, and ZT-500-KEYSTORE if it cannot be read.
    */
   find(label: string): Promise<StoredKey | undefined>
+  /**
+   * Destroys the key of that label, both halves, and looks that nothing is left under it. Throws ZT-404-KEY if there is
+   * none, ZT-500-KEYSTORE if something is left. A crash on the way leaves what find() refuses, and destroy() ends.
+   */
+  destroy(label: string): Promise<void>
   /** Random octets from the store's own generator, at most 64. */
   random(bytes: number): Promise<Uint8Array>
   /** Gives up the session. Keys that it handed out sign no more. */

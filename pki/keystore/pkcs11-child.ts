@@ -34,6 +34,9 @@ async function perform(call: Pkcs11Call): Promise<Record<string, unknown>> {
       return keyAnswer(session.generate(call))
     case 'find':
       return keyAnswer(session.find(call.label))
+    case 'destroy':
+      session.destroy(call.label)
+      return {}
     case 'sign':
       return { data: encodeBase64url(session.sign(call.label, decodeBase64url(call.digest, 'digest'))) }
     case 'random':

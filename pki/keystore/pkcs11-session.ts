@@ -118,6 +118,17 @@ export class Pkcs11Session {
     })
   }
 
+  /** Both objects, the private one first: a crash between them leaves a public key that signs nothing. */
+  destroy(label: string): void {
+    const { CKO_PRIVATE_KEY, CKO_PUBLIC_KEY } = this.#api
+    const found = [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY].flatMap((kind) => this.#objects(label, kind))
+    if (found.length === 0) throw new ZtError('ZT-404-KEY', `there is no key of label "${label}"`)
+    this.#keys.delete(label)
+    for (const object of found)
+      attempt('the token does not destroy the key', () => this.#module.C_DestroyObject(this.#session, object))
+    if (this.#objects(label).length > 0) throw keystoreFailed('the token kept a key that it destroyed')
+  }
+
   random(count: number): Uint8Array {
     return attempt('the token gives no random octets', () =>
       this.#module.C_GenerateRandom(this.#session, Buffer.alloc(count)),

@@ -17,6 +17,7 @@ export type Pkcs11Call =
   | { readonly op: 'open'; readonly location: TokenLocation }
   | { readonly op: 'generate'; readonly label: string; readonly curve: Curve }
   | { readonly op: 'find'; readonly label: string }
+  | { readonly op: 'destroy'; readonly label: string }
   | { readonly op: 'sign'; readonly label: string; readonly digest: string }
   | { readonly op: 'random'; readonly bytes: number }
   | { readonly op: 'close' }
@@ -63,6 +64,7 @@ export const parsePkcs11Request: Parser<Pkcs11Request> = object({
     }),
     generate: object({ op: literal('generate'), label, curve }),
     find: object({ op: literal('find'), label }),
+    destroy: object({ op: literal('destroy'), label }),
     sign: object({ op: literal('sign'), label, digest: string({ min: 43, max: 64 }) }),
     random: object({ op: literal('random'), bytes: integer({ min: 1, max: 64 }) }),
     close: object({ op: literal('close') }),

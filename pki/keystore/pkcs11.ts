@@ -66,6 +66,12 @@ class Pkcs11KeyStore implements KeyStore {
     return answer.key === undefined ? undefined : this.#stored(label, answer)
   }
 
+  async destroy(label: string): Promise<void> {
+    requireLabel(label)
+    const child = await this.open()
+    await child.call({ op: 'destroy', label })
+  }
+
   async random(bytes: number): Promise<Uint8Array> {
     const child = await this.open()
     const { data } = await child.call({ op: 'random', bytes })

@@ -8,7 +8,7 @@ import {
   sign,
   type KeyObject,
 } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bytes, literal, object, oneOf, string } from '#shared/encoding/shape.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
@@ -28,6 +28,7 @@ import {
   type StoredKey,
 } from './keystore.ts'
 import { createFile, findPrivateFile, privateFolder } from './private-file.ts'
+import type { SealKeeper } from './seal-keeper.ts'
 import { parseSealedBlob, parseSealHeader, Seal } from './seal.ts'
 
 export interface SealedFileOptions {
@@ -35,6 +36,12 @@ export interface SealedFileOptions {
   readonly dir: string
   /** mode 0600; see createSealSecret() */
   readonly secretFile: string
+}
+
+/** The same, its secret kept in another way than by a file. */
+export interface KeptSealedOptions {
+  readonly dir: string
+  readonly keeper: SealKeeper
 }
 
 /** A key store that can also hand out the private key, for a signer that must not wait: the issuing hub. */
@@ -64,7 +71,9 @@ const parseKeyFile = object({
  * Opens the folder, or makes it. Throws ZT-400-CONFIG if others can reach the folder or the secret file, and
  * ZT-500-KEYSTORE if the secret is not the one that the folder was made with.
  */
-export async function openSealedKeyStore(options: SealedFileOptions): Promise<SealedKeyStore> {
+export async function openSealedKeyStore(
+  options: SealedFileOptions | KeptSealedOptions,
+): Promise<SealedKeyStore> {
   await privateFolder(options.dir, 'key folder')
   return new SealedFileKeyStore(options.dir, await openSeal(options))
 }
@@ -102,6 +111,14 @@ class SealedFileKeyStore implements SealedKeyStore {
     requireLabel(label)
     const opened = await this.#find(label)
     return opened === undefined ? undefined : this.#stored(label, opened)
+  }
+
+  async destroy(label: string): Promise<void> {
+    this.#requireOpen()
+    requireLabel(label)
+    await this.#open(label)
+    await unlink(this.#path(label))
+    if ((await this.#find(label)) !== undefined) throw keystoreFailed('a sealed key is there after its end')
   }
 
   async unseal(label: string): Promise<KeyObject> {
@@ -158,14 +175,16 @@ class SealedFileKeyStore implements SealedKeyStore {
   }
 }
 
-async function openSeal({ dir, secretFile }: SealedFileOptions): Promise<Seal> {
+async function openSeal(options: SealedFileOptions | KeptSealedOptions): Promise<Seal> {
+  const { dir } = options
+  const keeper = 'keeper' in options ? options.keeper : options.secretFile
   const path = join(dir, HEADER_FILE)
   const content = await findPrivateFile(path, 'seal header', MAX_FILE_BYTES)
-  if (content !== undefined) return Seal.open(secretFile, parseStored(content, parseSealHeader))
+  if (content !== undefined) return Seal.open(keeper, parseStored(content, parseSealHeader))
   // A folder with keys had a header: a new one would hide that they cannot be opened any more.
   if ((await readdir(dir)).some((name) => name.endsWith('.key')))
     throw keystoreFailed('the seal header is missing')
-  const { seal, header } = await Seal.create(secretFile)
+  const { seal, header } = await Seal.create(keeper)
   await createFile(path, JSON.stringify(header))
   return seal
 }

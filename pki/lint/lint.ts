@@ -13,6 +13,7 @@ import { knownExtensions } from './known-extensions.ts'
 import { lifetime } from './lifetime.ts'
 import { nameConstraints } from './name-constraints.ts'
 import { otherNames } from './other-names.ts'
+import { quorum } from './quorum.ts'
 import type { LintContext, Rule } from './rule.ts'
 import { serialNumber } from './serial-number.ts'
 import { signatureAlgorithm } from './signature-algorithm.ts'
@@ -30,6 +31,7 @@ export const RULES: readonly Rule[] = [
   lifetime,
   nameConstraints,
   otherNames,
+  quorum,
   serialNumber,
   signatureAlgorithm,
   spiffeId,

@@ -9,6 +9,8 @@ export interface LintContext {
   readonly trustDomain: TrustDomain
   /** what the certificate must be constrained to; absent: it must have no constraints */
   readonly constraints?: NameConstraints
+  /** digest of the quorum that it must pin; absent: it must pin none */
+  readonly quorum?: Uint8Array
 }
 
 export interface Rule {

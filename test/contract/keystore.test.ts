@@ -80,6 +80,26 @@ for (const [name, prepare] of Object.entries(IMPLEMENTATIONS)) {
       assert.deepEqual((await store.find('root-1'))?.spki, made.spki)
     })
 
+    it('destroys a key so that nothing is left of it, after a restart either', async (t) => {
+      const open = await prepare(t)
+      const store = await opened(t, open)
+      const key = await store.generate({ label: 'root-1', curve: 'P-384' })
+      await store.generate({ label: 'root-2', curve: 'P-384' })
+      await store.destroy('root-1')
+      assert.equal(await store.find('root-1'), undefined)
+      await store.close()
+      const again = await opened(t, open)
+      assert.equal(await again.find('root-1'), undefined)
+      assert.ok(await again.find('root-2'))
+      const made = await again.generate({ label: 'root-1', curve: 'P-384' })
+      assert.notDeepEqual(made.spki, key.spki)
+    })
+
+    it('destroys no key that is not there', async (t) => {
+      const store = await opened(t, await prepare(t))
+      await assert.rejects(store.destroy('root-1'), { code: 'ZT-404-KEY' })
+    })
+
     it('gives different keys to different labels', async (t) => {
       const store = await opened(t, await prepare(t))
       const one = await store.generate({ label: 'one', curve: 'P-256' })

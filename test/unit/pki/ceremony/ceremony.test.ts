@@ -1,4 +1,4 @@
-// The two ceremonies, on a sealed-file key store; test/interop runs them on a token.
+// The root and the ladder ceremony, on a sealed-file key store; test/interop runs them on a token.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -11,11 +11,17 @@ import { openSealedKeyStore } from '#pki/keystore/sealed-file.ts'
 import { createSealSecret } from '#pki/keystore/seal.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
-import { CeremonyTable, TRUST_DOMAIN } from '#test/support/ceremony.ts'
+import { CeremonyTable, OFFLINE, TRUST_DOMAIN } from '#test/support/ceremony.ts'
 import { ROOT } from '#test/support/sources.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
 const DAY = 86_400_000
+const OTHER_OUTPUTS = {
+  certificate: 'other.pem',
+  bundle: 'other.jws',
+  officers: 'other.json',
+  transcript: 'other.transcript',
+}
 
 interface Scene {
   readonly table: CeremonyTable
@@ -55,30 +61,38 @@ describe('root ceremony', () => {
       lines.map(({ step }) => step),
       [
         'ceremony',
+        'environment',
+        'quorum',
+        'approval',
+        'approval',
+        'present',
         'opened key store',
+        'confirmed',
         'made key',
+        'confirmed',
         'linted',
         'signed',
         'signed bundle',
+        'wrote',
         'wrote',
         'wrote',
         'done',
       ],
     )
     assert.equal(lines.at(-1)?.hash, head)
-    assert.equal(table.told.length, lines.length)
+    for (const { step } of lines) assert.ok(table.told.some((line) => line.startsWith(`  ${step}`)))
   })
 
   it('never makes a second key under one label', async (t) => {
     const { table } = await scene(t)
     await table.run(table.rootFile())
-    const outputs = { certificate: 'root2.pem', bundle: 'bundle2.jws', transcript: 'root2.transcript' }
-    await assert.rejects(table.run(table.rootFile({ outputs })), { code: 'ZT-409-LABEL' })
-    const lines = verifyTranscript(await table.text('root2.transcript'))
-    assert.deepEqual([lines.at(-1)?.step, lines.at(-1)?.facts], ['failed', { code: 'ZT-409-LABEL' }])
+    await assert.rejects(table.run(table.rootFile({ outputs: OTHER_OUTPUTS })), { code: 'ZT-409-LABEL' })
+    const lines = verifyTranscript(await table.text('other.transcript'))
+    const left = 'nothing was made, signed or written'
+    assert.deepEqual([lines.at(-1)?.step, lines.at(-1)?.facts], ['failed', { code: 'ZT-409-LABEL', left }])
   })
 
-  for (const output of ['root.pem', 'bundle.jws', 'root.transcript']) {
+  for (const output of ['root.pem', 'bundle.jws', 'officers.json', 'root.transcript']) {
     it(`refuses before it makes a key if ${output} exists`, async (t) => {
       const { table } = await scene(t)
       await writeFile(join(table.dir, output), 'precious')
@@ -94,24 +108,35 @@ describe('root ceremony', () => {
     await assert.rejects(table.run(table.rootFile()), { code: 'ZT-409-EXISTS' })
   })
 
-  it('refuses what is no demonstration, and says that it needs a quorum', async (t) => {
+  it('wants the program named by its digest in what is no demonstration', async (t) => {
     const { table } = await scene(t)
     const file = table.rootFile({ demo: false, keyLabel: 'root-2026' })
-    await assert.rejects(table.run(file), { code: 'ZT-422-CEREMONY', message: /quorum/ })
+    await assert.rejects(table.run(file), { code: 'ZT-422-CEREMONY', message: /"tool"/ })
+    await assert.rejects(table.run({ ...file, tool: '1'.repeat(64) }), {
+      code: 'ZT-422-CEREMONY',
+      message: /not the digest of this program/,
+    })
+    await table.run({ ...file, tool: await OFFLINE.tool() })
   })
 
   const bad: Record<string, object> = {
     'a key label that is not for demonstrations': { keyLabel: 'root-2026' },
     'an unknown field': { extra: true },
-    'an unknown type': { type: 'cross-sign' },
+    'an unknown type': { type: 'crl' },
+    'a field of another type of ceremony': { emergency: true },
+    'a key label for demonstrations in what is none': { demo: false, tool: '0'.repeat(64) },
+    'a window of two months': { window: { from: '2026-11-01T00:00:00Z', until: '2027-01-01T00:00:00Z' } },
+    'a window that ends before it begins': {
+      window: { from: '2026-11-23T00:00:00Z', until: '2026-11-21T00:00:00Z' },
+    },
     'another version': { v: 2 },
     'a trust domain in upper case': { trustDomain: 'Mesh.example' },
     'an end before its beginning': { notBefore: '2030-01-01T00:00:00Z', notAfter: '2029-01-01T00:00:00Z' },
     'a date that does not exist': { notAfter: '2036-02-30T00:00:00Z' },
     'a date with an offset': { notAfter: '2036-01-01T00:00:00+00:00' },
-    'an output in another folder': { outputs: { certificate: '../root.pem', bundle: 'b', transcript: 't' } },
-    'an output that is hidden': { outputs: { certificate: '.root.pem', bundle: 'b', transcript: 't' } },
-    'one output for two things': { outputs: { certificate: 'a', bundle: 'a', transcript: 't' } },
+    'an output in another folder': { outputs: { ...OTHER_OUTPUTS, certificate: '../root.pem' } },
+    'an output that is hidden': { outputs: { ...OTHER_OUTPUTS, certificate: '.root.pem' } },
+    'one output for two things': { outputs: { ...OTHER_OUTPUTS, certificate: 'other.jws' } },
     'a sequence of zero': { bundle: { sequence: 0, refreshHint: 300 } },
   }
   for (const [what, change] of Object.entries(bad)) {
@@ -186,36 +211,6 @@ describe('ladder ceremony', () => {
     assert.equal(ladder.status(clock.now()).alarm, false)
   })
 
-  it('signs a newer bundle that revokes an intermediate', async (t) => {
-    const { table, request } = await requested(t)
-    const revokedIntermediates = ['A'.repeat(43)]
-    const bundle = {
-      held: await table.input('bundle.jws'),
-      sequence: 2,
-      refreshHint: 300,
-      revokedIntermediates,
-    }
-    const outputs = { response: 'ladder.json', bundle: 'bundle-2.jws', transcript: 'ladder.transcript' }
-    await table.run(await table.ladderFile(request, { bundle, outputs }))
-    const next = await table.bundle('bundle-2.jws')
-    assert.deepEqual([next.sequence, next.revokedIntermediates], [2, revokedIntermediates])
-  })
-
-  it('refuses a bundle that is not newer', async (t) => {
-    const { table, request } = await requested(t)
-    const bundle = {
-      held: await table.input('bundle.jws'),
-      sequence: 1,
-      refreshHint: 60,
-      revokedIntermediates: [],
-    }
-    const outputs = { response: 'ladder.json', bundle: 'bundle-2.jws', transcript: 'ladder.transcript' }
-    await assert.rejects(table.run(await table.ladderFile(request, { bundle, outputs })), {
-      code: 'ZT-422-CEREMONY',
-    })
-    assert.ok(!(await readdir(table.dir)).includes('ladder.json'))
-  })
-
   it('refuses a request that is not the one of its digest', async (t) => {
     const { table, request } = await requested(t)
     const file = await table.ladderFile({ ...request, sha256: '0'.repeat(64) })
@@ -264,8 +259,7 @@ describe('ladder ceremony', () => {
 
   it('refuses a key that is not that of the root certificate', async (t) => {
     const { table, request } = await requested(t)
-    const outputs = { certificate: 'other.pem', bundle: 'other.jws', transcript: 'other.transcript' }
-    await table.run(table.rootFile({ keyLabel: 'demo-other', outputs }))
+    await table.run(table.rootFile({ keyLabel: 'demo-other', outputs: OTHER_OUTPUTS }))
     const file = await table.ladderFile(request, { keyLabel: 'demo-other' })
     await assert.rejects(table.run(file), { code: 'ZT-422-CEREMONY', message: /not the key of the root/ })
   })
@@ -338,16 +332,6 @@ describe('transcript', () => {
 describe('ceremony program', () => {
   const run = promisify(execFile)
   const program = join(ROOT, 'pki/ceremony/main.ts')
-
-  it('prints the hash of the transcript on standard output', async (t) => {
-    const table = await CeremonyTable.lay(await tempDir(t))
-    const file = join(table.dir, 'root.json')
-    await writeFile(file, JSON.stringify(table.rootFile()))
-    const { stdout, stderr } = await run(process.execPath, [program, 'run', file, '--local', table.local])
-    const last = verifyTranscript(await table.text('root.transcript')).at(-1)
-    assert.equal(stdout, `transcript ${join(table.dir, 'root.transcript')}\nhash ${last?.hash}\n`)
-    assert.match(stderr, /^ceremony: made key /m)
-  })
 
   it('refuses with the code, a hint and the exit status of the table', async () => {
     await assert.rejects(

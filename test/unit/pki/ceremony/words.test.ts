@@ -13,12 +13,11 @@ it('reads a fingerprint as the published example does', () => {
   )
 })
 
-it('has 256 different words for even and for odd octets, in the order of the alphabet', () => {
+it('has 256 different words for even and for odd octets', () => {
   for (const words of WORDS) {
     assert.equal(words.length, 256)
     const lower = words.map((word) => word.toLowerCase())
     assert.equal(new Set(lower).size, 256)
-    assert.deepEqual(lower, lower.toSorted())
   }
   assert.equal(new Set(WORDS.flat().map((word) => word.toLowerCase())).size, 512)
 })

@@ -53,7 +53,10 @@ const profile = (name: ProfileName, change: Partial<Profile>): Partial<Template>
   profile: { ...PROFILES[name], ...change },
 })
 
+const QUORUM: LintContext = { ...CA, quorum: new Uint8Array(32) }
+
 const BROKEN: readonly [string, string, () => Template, LintContext][] = [
+  ['quorum', 'pins another one', () => ca({ quorum: new Uint8Array(32).fill(1) }), QUORUM],
   ['serial-number', 'is short', () => ca({ serial: Uint8Array.of(1, 2) }), CA],
   [
     'serial-number',
