@@ -6,6 +6,7 @@ import {
   array,
   integer,
   object,
+  oneOf,
   optional,
   parsed,
   string,
@@ -22,6 +23,7 @@ import {
   type TrustDomain,
 } from '#shared/identity/names.ts'
 import { hubId, natsId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { tpmPlace, type SealMethod } from '#pki/keystore/seal-keeper.ts'
 import {
   endpointConfig,
   endpointField,
@@ -55,6 +57,13 @@ export interface PeriodConfig {
   readonly heartbeatS: number
 }
 
+/** How the secret behind the hub's keys is kept; see KeeperOptions. */
+export interface SealConfig {
+  readonly method: SealMethod | 'auto'
+  readonly tpm?: string
+  readonly credential?: string
+}
+
 export interface HubConfig {
   readonly trustDomain: TrustDomain
   readonly id: SpiffeId
@@ -65,6 +74,7 @@ export interface HubConfig {
   readonly dnsNames: readonly string[]
   readonly stateDir: string
   readonly sealKeyFile: string
+  readonly seal: SealConfig
   readonly bundleFile: string
   /** SHA-256 of the root certificate, hex: the trust that the bundle is opened with. Not known before the ceremony. */
   readonly root: string | undefined
@@ -101,6 +111,21 @@ const url = (scheme: 'https:' | 'tls:'): Parser<string> =>
     return text
   })
 
+const AUTO_SEAL: SealConfig = { method: 'auto' }
+
+const parseSealObject = object({
+  tpm: optional(tpmPlace),
+  credential: optional(string({ max: 64, pattern: /^[A-Za-z0-9_-]+$/ })),
+})
+
+const sealField: Parser<SealConfig> = (value, path) => {
+  if (typeof value === 'string') return { method: oneOf(['auto', 'file'])(value, path) }
+  const { tpm, credential } = parseSealObject(value, path)
+  if (tpm !== undefined && credential === undefined) return { method: 'tpm', tpm }
+  if (credential !== undefined && tpm === undefined) return { method: 'credential', credential }
+  throw new ZtError('ZT-422-SCHEMA', `field "${path}" must name a tpm or a credential`)
+}
+
 const FIELDS = {
   trustDomain: parsed(parseTrustDomain),
   hub: name,
@@ -109,6 +134,7 @@ const FIELDS = {
   dnsNames: array(dnsName, { max: 32 }),
   stateDir: pathText,
   sealKeyFile: pathText,
+  seal: optional(sealField),
   bundleFile: pathText,
   root: optional(string({ max: 64, pattern: /^[0-9a-f]{64}$/ })),
   nats: object({
@@ -181,6 +207,7 @@ export function parseConfig(text: string | Uint8Array, base: string): HubConfig 
     dnsNames: file.dnsNames,
     stateDir: at(file.stateDir),
     sealKeyFile: at(file.sealKeyFile),
+    seal: file.seal ?? AUTO_SEAL,
     bundleFile: at(file.bundleFile),
     root: file.root,
     nats: {

@@ -10,8 +10,10 @@ import { principalOf } from '#shared/identity/spiffe-id.ts'
 import { DEFAULT_RUNGS } from '#pki/issuance/ladder-request.ts'
 import { readConfig, requireRoot, type HubConfig } from './config.ts'
 import { startHub } from './hub.ts'
-import { openLadderStore } from './identity/rungs.ts'
+import { openLadderStore, type LadderPlace } from './identity/rungs.ts'
 import { Trust } from './identity/trust.ts'
+import { hubKeeper } from './state/keeper.ts'
+import { resealState } from './state/reseal.ts'
 import { createState } from './state/state.ts'
 
 const USAGE = `usage: hub --config FILE                                 serve
@@ -19,6 +21,9 @@ const USAGE = `usage: hub --config FILE                                 serve
        hub init --config FILE                            make the state of a new hub
        hub ladder-request OUT --config FILE [--rungs N] [--fresh]
        hub ladder-import IN --config FILE
+       hub reseal --config FILE                          seal its keys by what the configuration names now
+
+ladder-request and ladder-import are for a hub that has not run yet: then use \`ztctl ladder\`.
 `
 
 const AWAKE_MS = 3_600_000
@@ -79,7 +84,7 @@ async function serve({ config }: Flags, fail: (error: unknown) => void): Promise
 async function ladderRequest(out: string, { config, rungs, fresh }: Flags): Promise<void> {
   const now = systemClock.now()
   const bundle = config.root === undefined ? undefined : (await openTrust(config)).validator.bundle
-  const store = await openLadderStore(placeOf(config), { now, bundle })
+  const store = await openLadderStore(await placeOf(config), { now, bundle })
   const { file, sha256 } = await store.makeRequest({ count: rungs, now, fresh })
   try {
     await writeFile(out, await readFile(file), { flag: 'wx', mode: 0o644 })
@@ -94,7 +99,7 @@ async function ladderRequest(out: string, { config, rungs, fresh }: Flags): Prom
 async function ladderImport(file: string, { config }: Flags): Promise<void> {
   const now = systemClock.now()
   const { bundle } = (await openTrust(config)).validator
-  const store = await openLadderStore(placeOf(config), { now, bundle })
+  const store = await openLadderStore(await placeOf(config), { now, bundle })
   const ladder = await store.importResponse(await readFile(file), { bundle, now })
   print(ladder.status(now))
 }
@@ -107,9 +112,9 @@ const openTrust = (config: HubConfig): Promise<Trust> =>
     clock: systemClock,
   })
 
-const placeOf = (config: HubConfig): Parameters<typeof openLadderStore>[0] => ({
+const placeOf = async (config: HubConfig): Promise<LadderPlace> => ({
   stateDir: config.stateDir,
-  secretFile: config.sealKeyFile,
+  keeper: await hubKeeper(config),
   hub: config.id,
 })
 
@@ -124,6 +129,7 @@ async function main(args: readonly string[], fail: (error: unknown) => void): Pr
   if (rest.length > 0) throw usageError()
   if (verb === undefined) return flags.checkConfig ? print(flags.config) : serve(flags, fail)
   if (verb === 'init' && file === undefined) return init(flags)
+  if (verb === 'reseal' && file === undefined) return print(await resealState(flags.config))
   if (verb === 'ladder-request' && file !== undefined) return ladderRequest(file, flags)
   if (verb === 'ladder-import' && file !== undefined) return ladderImport(file, flags)
   throw usageError()

@@ -16,6 +16,7 @@ import { JwtAuthority } from '../jwt/jwt-authority.ts'
 import { Rungs } from '../identity/rungs.ts'
 import { Trust } from '../identity/trust.ts'
 import { Denials } from '../revocation/denials.ts'
+import { hubKeeper } from '../state/keeper.ts'
 import { openState, type HubState } from '../state/state.ts'
 import type { Undo } from './undo.ts'
 
@@ -50,7 +51,7 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   const trust = await Trust.open({ stateDir, file, root: requireRoot(config), clock })
   if (trust.validator.bundle.trustDomain !== config.trustDomain)
     throw new ZtError('ZT-400-CONFIG', 'trustDomain is not that of the bundle')
-  const place = { stateDir: config.stateDir, secretFile: config.sealKeyFile, hub: config.id }
+  const place = { stateDir: config.stateDir, keeper: await hubKeeper(config), hub: config.id }
   const publishMs = config.periods.svidTtlS * 1000
   const rungs = await Rungs.open({ place, trust, publishMs, clock, log })
   const state = await openState(config, clock)

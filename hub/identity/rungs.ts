@@ -8,6 +8,7 @@ import type { Logger } from '#shared/host/logger.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import { privateFolder } from '#pki/keystore/private-file.ts'
+import type { SealKeeper } from '#pki/keystore/seal-keeper.ts'
 import { openSealedKeyStore } from '#pki/keystore/sealed-file.ts'
 import type { Ladder, LadderStatus, Rung, RungIssuer } from '#pki/issuance/ladder.ts'
 import { LadderStore } from '#pki/issuance/ladder-store.ts'
@@ -17,7 +18,8 @@ import type { Trust } from './trust.ts'
 
 export interface LadderPlace {
   readonly stateDir: string
-  readonly secretFile: string
+  /** who keeps the secret of the ladder's keys */
+  readonly keeper: SealKeeper
   readonly hub: SpiffeId
 }
 
@@ -47,7 +49,7 @@ export async function openLadderStore(
   place: LadderPlace,
   { now, bundle }: { readonly now: number; readonly bundle: TrustBundle | undefined },
 ): Promise<LadderStore> {
-  const keys = await openSealedKeyStore({ dir: ladderKeysDir(place.stateDir), secretFile: place.secretFile })
+  const keys = await openSealedKeyStore({ dir: ladderKeysDir(place.stateDir), keeper: place.keeper })
   return LadderStore.open({ dir: ladderDir(place.stateDir), keys, hub: place.hub, now }, bundle)
 }
 

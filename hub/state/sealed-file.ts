@@ -27,7 +27,8 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+/** Writes `path` whole, mode 0600; durable when this resolves. A crash leaves the old one or the new one. */
+export async function replaceFile(path: string, text: string): Promise<void> {
   const draft = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}`)
   const handle = await open(draft, 'wx', 0o600)
   try {

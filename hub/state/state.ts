@@ -4,19 +4,20 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { canonicalJson } from '#shared/encoding/canonical-json.ts'
-import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import { bootId } from '#shared/host/boot-id.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import { openDurableLog, type DurableLog } from '#shared/host/durable-log.ts'
 import { principalOf } from '#shared/identity/spiffe-id.ts'
 import { createNoteSigner, type NoteSigner } from '#shared/log/note.ts'
-import { createFile, privateFolder, readPrivateFile } from '#pki/keystore/private-file.ts'
-import { createSealSecret, parseSealHeader, Seal } from '#pki/keystore/seal.ts'
+import { createFile, privateFolder } from '#pki/keystore/private-file.ts'
+import { createSealSecret, Seal } from '#pki/keystore/seal.ts'
+import { chosenMethod } from '#pki/keystore/seal-keeper.ts'
 import type { HubConfig } from '../config.ts'
 import { openNatsAuthority } from '../nats/authority.ts'
 import { createSqliteStore, openSqliteStore } from '../store/sqlite.ts'
 import type { HubStore } from '../store/store.ts'
+import { headerFile, hubKeeper, keeperOptions, requireSealHeader } from './keeper.ts'
 import { SealedFile } from './sealed-file.ts'
 
 export interface HubState {
@@ -28,8 +29,6 @@ export interface HubState {
   readonly nats: SealedFile
 }
 
-const MAX_HEADER_BYTES = 16 * 1024
-
 interface Places {
   readonly header: string
   readonly store: string
@@ -40,7 +39,7 @@ interface Places {
 
 function placesOf({ stateDir }: HubConfig): Places {
   return {
-    header: join(stateDir, 'seal.json'),
+    header: headerFile(stateDir),
     store: join(stateDir, 'hub.db'),
     log: join(stateDir, 'log.db'),
     logKey: join(stateDir, 'log-key.sealed'),
@@ -76,8 +75,9 @@ export async function createState(config: HubConfig, clock: Clock): Promise<void
   for (const [what, path] of Object.entries(places))
     if (existsSync(path))
       throw new ZtError('ZT-409-EXISTS', `the ${what} of this hub exists already: ${path}`)
-  if (!existsSync(config.sealKeyFile)) await createSealSecret(config.sealKeyFile)
-  const { seal, header } = await Seal.create(config.sealKeyFile)
+  const byFile = chosenMethod(keeperOptions(config)) === 'file'
+  if (byFile && !existsSync(config.sealKeyFile)) await createSealSecret(config.sealKeyFile)
+  const { seal, header } = await Seal.create(await hubKeeper(config))
   // The header comes last of the secrets: if we crash before it, nothing that was made can be opened, and
   // `hub init` says which file is in the way.
   const { privateKey } = generateKeyPairSync('ed25519')
@@ -89,9 +89,8 @@ export async function createState(config: HubConfig, clock: Clock): Promise<void
 }
 
 async function openSeal(config: HubConfig): Promise<Seal> {
-  const text = await readPrivateFile(placesOf(config).header, 'sealing header', MAX_HEADER_BYTES)
-  const header = parseSealHeader(parseStrictJson(text, { maxBytes: MAX_HEADER_BYTES }), '')
-  return Seal.open(config.sealKeyFile, header)
+  const header = await requireSealHeader(config.stateDir)
+  return Seal.open(await hubKeeper(config), header)
 }
 
 async function openLogKey(seal: Seal, path: string): Promise<KeyObject> {

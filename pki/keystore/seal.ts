@@ -1,18 +1,34 @@
-// Seals small secrets under one secret file: AES-256-GCM, a key of its own for every blob. Whoever has the secret file
-// and the folder has the keys; the secret file is what must be kept apart (another disk, a TPM-sealed mount).
+// Seals small secrets: AES-256-GCM, a key of its own for every blob. The sealing key itself lies in a header, sealed under
+// a secret that a keeper has: the machine's TPM, systemd's credentials or a file. Who has the folder and not the keeper
+// has nothing.
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, scrypt } from 'node:crypto'
 import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
-import { base64urlText, object, oneOf, literal, type Parser } from '#shared/encoding/shape.ts'
+import { base64urlText, integer, object, oneOf, literal, type Parser } from '#shared/encoding/shape.ts'
 import { keystoreFailed } from './keystore.ts'
-import { createFile, readPrivateFile } from './private-file.ts'
+import { createFile } from './private-file.ts'
+import { fileKeeper, parseSealPlace, randomSecret, type SealKeeper, type SealPlace } from './seal-keeper.ts'
 
-/** How the sealing key comes out of the secret file; stored beside what it seals, with a blob that proves the key. */
-export interface SealHeader {
+type Kdf = 'hkdf-sha256' | 'scrypt-n17-r8-p1'
+
+/** What is stored beside the sealed things: how the sealing key is found again. */
+export type SealHeader = DerivedHeader | WrappedHeader
+
+/** Of the first release: the key is the secret file's, stretched; the blob proves it. */
+interface DerivedHeader {
   readonly v: 1
-  readonly kdf: 'hkdf-sha256' | 'scrypt-n17-r8-p1'
+  readonly kdf: Kdf
   readonly salt: string
   readonly check: SealedBlob
+}
+
+/** The key is a random one, sealed under what the keeper has: another keeper needs only another header. */
+interface WrappedHeader {
+  readonly v: 2
+  readonly place: SealPlace
+  readonly kdf: Kdf
+  readonly salt: string
+  readonly key: SealedBlob
 }
 
 export interface SealedBlob {
@@ -27,22 +43,44 @@ export const parseSealedBlob: Parser<SealedBlob> = object({
   box: base64urlText({ min: 16, max: 4096 }),
 })
 
-export const parseSealHeader: Parser<SealHeader> = object({
+const kdfField: Parser<Kdf> = oneOf(['hkdf-sha256', 'scrypt-n17-r8-p1'])
+const saltField = base64urlText({ min: 32, max: 32 })
+
+const parseDerived: Parser<DerivedHeader> = object({
   v: literal(1),
-  kdf: oneOf(['hkdf-sha256', 'scrypt-n17-r8-p1']),
-  salt: base64urlText({ min: 32, max: 32 }),
+  kdf: kdfField,
+  salt: saltField,
   check: parseSealedBlob,
 })
+
+const parseWrapped: Parser<WrappedHeader> = object({
+  v: literal(2),
+  place: parseSealPlace,
+  kdf: kdfField,
+  salt: saltField,
+  key: parseSealedBlob,
+})
+
+export const parseSealHeader: Parser<SealHeader> = (value, path) => {
+  const claimed = typeof value === 'object' && value !== null && 'v' in value ? value.v : undefined
+  return integer({ min: 1, max: 2 })(claimed, 'v') === 1
+    ? parseDerived(value, path)
+    : parseWrapped(value, path)
+}
+
+/** How the secret of a header is kept. */
+export function placeOfHeader(header: SealHeader): SealPlace {
+  return header.v === 1 ? { type: 'file' } : header.place
+}
 
 // A secret that this program made says so: 256 random bits need no stretching. Anything else is a passphrase.
 const RANDOM_SECRET = /^zt-seal-1:([A-Za-z0-9_-]{43})\n?$/
 const MIN_PASSPHRASE_BYTES = 16
-const CHECK_LABEL = 'ztmesh seal check'
 const TAG_BYTES = 16
 
 /** Writes a new random secret to `path`, mode 0600. Throws ZT-409-EXISTS. */
 export async function createSealSecret(path: string): Promise<void> {
-  await createFile(path, `zt-seal-1:${encodeBase64url(randomBytes(32))}\n`)
+  await createFile(path, `${randomSecret()}\n`)
 }
 
 export class Seal {
@@ -52,22 +90,31 @@ export class Seal {
     this.#key = key
   }
 
-  /** A new sealing key out of the secret file, and the header to store. */
-  static async create(secretFile: string): Promise<{ seal: Seal; header: SealHeader }> {
-    const secret = await readSecret(secretFile)
-    const salt = encodeBase64url(randomBytes(32))
-    const kdf = randomPart(secret) === undefined ? 'scrypt-n17-r8-p1' : 'hkdf-sha256'
-    const seal = new Seal(await derive(secret, { kdf, salt }))
-    const check = seal.close(Buffer.from(CHECK_LABEL), { kdf, salt })
-    return { seal, header: { v: 1, kdf, salt, check } }
+  /** A new sealing key, and the header to store. A path stands for the keeper of that file. */
+  static async create(keeper: SealKeeper | string): Promise<{ seal: Seal; header: SealHeader }> {
+    const seal = new Seal(randomBytes(32))
+    return { seal, header: await seal.headerFor(keeper) }
   }
 
-  /** The sealing key of a header. Throws ZT-500-KEYSTORE if the secret file is another one. */
-  static async open(secretFile: string, header: SealHeader): Promise<Seal> {
+  /** The sealing key of a header. Throws ZT-500-KEYSTORE if the keeper has another secret, and what it throws. */
+  static async open(keeper: SealKeeper | string, header: SealHeader): Promise<Seal> {
+    const secret = await keeperFrom(keeper).find(placeOfHeader(header))
+    requireLength(secret)
+    const under = new Seal(await derive(secret, header))
+    if (header.v === 2) return new Seal(under.open(header.key, contextOf(header)))
     const { kdf, salt, check } = header
-    const seal = new Seal(await derive(await readSecret(secretFile), header))
-    seal.open(check, { kdf, salt })
-    return seal
+    under.open(check, { kdf, salt })
+    return under
+  }
+
+  /** Another header for the same key: what is sealed stays as it is, and opens by this keeper from now on. */
+  async headerFor(keeper: SealKeeper | string): Promise<SealHeader> {
+    const { place, secret } = await keeperFrom(keeper).make()
+    requireLength(secret)
+    const kdf: Kdf = randomPart(secret) === undefined ? 'scrypt-n17-r8-p1' : 'hkdf-sha256'
+    const unsealed = { v: 2, place, kdf, salt: encodeBase64url(randomBytes(32)) } as const
+    const under = new Seal(await derive(secret, unsealed))
+    return { ...unsealed, key: under.close(this.#key, contextOf(unsealed)) }
   }
 
   /** Seals `plain`, bound to `context` (any JSON value). */
@@ -93,7 +140,7 @@ export class Seal {
       cipher.setAuthTag(box.subarray(split))
       return Buffer.concat([cipher.update(box.subarray(0, split)), cipher.final()])
     } catch (error) {
-      throw keystoreFailed('a sealed key does not open: wrong secret file, or it was changed', error)
+      throw keystoreFailed('a sealed key does not open: wrong secret, or it was changed', error)
     }
   }
 
@@ -102,12 +149,17 @@ export class Seal {
   }
 }
 
-async function readSecret(path: string): Promise<Uint8Array> {
-  const secret = await readPrivateFile(path, 'seal secret file', 1024)
-  if (secret.length < MIN_PASSPHRASE_BYTES) {
+const keeperFrom = (keeper: SealKeeper | string): SealKeeper =>
+  typeof keeper === 'string' ? fileKeeper(keeper) : keeper
+
+// The whole header is bound: a key that a TPM keeps does not open under a header that says it is a file's.
+function contextOf({ v, place, kdf, salt }: Omit<WrappedHeader, 'key'>): unknown {
+  return { purpose: 'ztmesh-seal-key-v2', v, place, kdf, salt }
+}
+
+function requireLength(secret: Uint8Array): void {
+  if (secret.length < MIN_PASSPHRASE_BYTES)
     throw keystoreFailed(`the seal secret is shorter than ${MIN_PASSPHRASE_BYTES} bytes`)
-  }
-  return secret
 }
 
 function randomPart(secret: Uint8Array): Uint8Array | undefined {
@@ -115,7 +167,10 @@ function randomPart(secret: Uint8Array): Uint8Array | undefined {
   return text === undefined ? undefined : decodeBase64url(text, 'seal secret')
 }
 
-async function derive(secret: Uint8Array, header: Pick<SealHeader, 'kdf' | 'salt'>): Promise<Uint8Array> {
+async function derive(
+  secret: Uint8Array,
+  header: { readonly kdf: Kdf; readonly salt: string },
+): Promise<Uint8Array> {
   const salt = decodeBase64url(header.salt, 'salt')
   if (header.kdf === 'scrypt-n17-r8-p1') return stretch(secret, salt)
   const random = randomPart(secret)
