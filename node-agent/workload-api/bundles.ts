@@ -165,11 +165,8 @@ function viewOf(known: {
 const idOf = (domain: TrustDomain): string => `spiffe://${domain}`
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
+// A standard JWK set, for verifiers that know nothing of SPIFFE: those pass over a key with the use "jwt-svid".
 function jwkSet(authorities: readonly JwtAuthorityKey[]): Uint8Array {
-  const keys = authorities.map(({ kid, publicKey }) => ({
-    ...publicKey.export({ format: 'jwk' }),
-    kid,
-    use: 'jwt-svid',
-  }))
+  const keys = authorities.map(({ kid, publicKey }) => ({ ...publicKey.export({ format: 'jwk' }), kid }))
   return Buffer.from(JSON.stringify({ keys }))
 }

@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { geteuid } from 'node:process'
 import { once } from 'node:events'
 import type * as Grpc from '@grpc/grpc-js'
+import { sleep, type Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { RunAs } from '../sandbox/sandbox.ts'
 
@@ -12,6 +13,7 @@ export interface TaskSocketParts {
   readonly path: string
   /** the one user that may connect */
   readonly runAs: RunAs
+  readonly clock: Clock
   readonly logger: Logger
   readonly serve: (grpc: typeof Grpc, server: Grpc.Server) => void
 }
@@ -46,12 +48,22 @@ export class TaskSocket {
     return socket
   }
 
-  /** Takes no more connections and ends those that there are; removes the socket. */
-  async close(): Promise<void> {
+  /** Takes no more connections, and ends those that there are: after `graceMs` also those with streams that go on. */
+  async close(graceMs: number): Promise<void> {
     this.#listener.close()
     const speaking = await this.#speaking?.catch(() => undefined)
+    if (speaking !== undefined && graceMs > 0) await this.#drain(speaking.injector, graceMs)
     speaking?.server.forceShutdown()
     for (const connection of this.#connections) connection.destroy()
+  }
+
+  /** Lets streams that end say why. */
+  async #drain(injector: Injector, graceMs: number): Promise<void> {
+    const late = new AbortController()
+    const closed = [...this.#connections].map((connection) => once(connection, 'close', late))
+    injector.drain(graceMs)
+    await Promise.race([Promise.allSettled(closed), sleep(this.#parts.clock, graceMs, late.signal)])
+    late.abort()
   }
 
   #accept(socket: Socket): void {

@@ -31,6 +31,8 @@ export interface TaskParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly hub: TaskHub
+  /** whether a name is on the deny list of this moment */
+  readonly isDenied: (id: SpiffeId) => boolean
 }
 
 export interface HeldSvid {
@@ -78,6 +80,7 @@ export class TaskIdentity {
   readonly #tokens = new Map<string, CachedToken>()
   readonly #rate: RateBucket
   #held: HeldSvid | undefined
+  #id: SpiffeId | undefined
   #renewing: Promise<HeldSvid> | undefined
   #timer: Timer | undefined
   #failures = 0
@@ -92,18 +95,9 @@ export class TaskIdentity {
     return this.#parts.proc
   }
 
-  get owner(): SpiffeId {
-    return this.#parts.owner
-  }
-
-  /** Its SPIFFE ID; undefined before the first SVID. */
-  get id(): SpiffeId | undefined {
-    return this.#held?.id
-  }
-
   /** An SVID with at least half of its life to go, or what is left of one if the hub cannot be asked. Errors: the hub's. */
   async svid(): Promise<HeldSvid> {
-    this.#requireAlive()
+    this.#requireAllowed()
     const now = this.#parts.clock.now()
     const held = this.#held
     if (held !== undefined && now < held.renewAt) return held
@@ -138,20 +132,25 @@ export class TaskIdentity {
     if (cached !== undefined && now < cached.until) return { id, token: (await cached.result).token }
     if (!this.#rate.take()) throw new ZtError('ZT-429-RATE', 'the task asks for too many tokens')
     const { token } = await this.#fetchToken(key, { proc: this.proc, audience })
-    this.#requireAlive()
+    this.#requireAllowed()
     return { id, token }
   }
 
-  /** Denied, by a list that is in force here: nothing is served, and watchers are told. Lifted, the hub is asked again. */
-  refuse(error: ZtError): void {
-    this.#forget()
-    for (const watcher of this.#watchers) watcher.refused(error)
+  /** A newer deny list is in force here: whom it names is served nothing from now on, and watchers are told. */
+  denialsChanged(): void {
+    const denial = this.#denial()
+    if (denial !== undefined) this.#refuse(denial)
   }
 
   /** The process is gone: nothing is served any more. */
   end(): void {
     this.#ended = new ZtError('ZT-403-TASK', 'the task has ended')
-    this.refuse(this.#ended)
+    this.#refuse(this.#ended)
+  }
+
+  #refuse(error: ZtError): void {
+    this.#forget()
+    for (const watcher of this.#watchers) watcher.refused(error)
   }
 
   #forget(): void {
@@ -161,8 +160,16 @@ export class TaskIdentity {
     this.#timer = undefined
   }
 
-  #requireAlive(): void {
-    if (this.#ended !== undefined) throw this.#ended
+  // The hub refuses them too. Here it holds as soon as the list is here, for what is already held as well.
+  #denial(): ZtError | undefined {
+    const { owner, isDenied } = this.#parts
+    if (!isDenied(owner) && (this.#id === undefined || !isDenied(this.#id))) return undefined
+    return new ZtError('ZT-403-REVOKED', 'the identity of the task, or who had it started, is revoked')
+  }
+
+  #requireAllowed(): void {
+    const refusal = this.#ended ?? this.#denial()
+    if (refusal !== undefined) throw refusal
   }
 
   #fetchToken(key: string, params: TaskJwtParams): Promise<TaskJwtResult> {
@@ -198,12 +205,13 @@ export class TaskIdentity {
     let held: HeldSvid
     try {
       held = await this.#ask()
-      this.#requireAlive()
+      this.#id = held.id
+      this.#requireAllowed()
       this.#held = held
       this.#failures = 0
     } catch (error) {
       this.#failures += 1
-      if (isRefusal(error)) this.refuse(error)
+      if (isRefusal(error)) this.#refuse(error)
       else this.#plan()
       throw error
     }

@@ -13,7 +13,7 @@ import type { RunAs } from '../sandbox/sandbox.ts'
 import { BundleWatch } from './bundles.ts'
 import { makePlace, placedTasks, removePlace, socketOf } from './place.ts'
 import { workloadDefinition, WorkloadService } from './service.ts'
-import { TaskIdentity } from './task.ts'
+import { TaskIdentity, type TaskHub } from './task.ts'
 import { TaskSocket } from './task-socket.ts'
 
 /** What a node asks its hub for its tasks. */
@@ -31,6 +31,9 @@ export interface WorkloadApiParts {
   /** whether a name is on the deny list of this moment */
   readonly isDenied: (id: SpiffeId) => boolean
 }
+
+/** How long a task that has ended may take to read that it has. */
+const FAREWELL_MS = 1000
 
 interface Served {
   readonly task: TaskIdentity
@@ -71,7 +74,7 @@ export class WorkloadApi {
     const served = this.#served.get(proc)
     this.#served.delete(proc)
     served?.task.end()
-    await served?.socket.close()
+    await served?.socket.close(FAREWELL_MS)
     await this.#tellEnd(proc)
   }
 
@@ -93,10 +96,7 @@ export class WorkloadApi {
 
   /** A newer deny list is in force: whoever is on it is served nothing from now on. */
   denialsChanged(): void {
-    for (const { task } of this.#served.values()) {
-      const error = this.#denial(task)
-      if (error !== undefined) task.refuse(error)
-    }
+    for (const { task } of this.#served.values()) task.denialsChanged()
   }
 
   /** The node trusts other roots than before. */
@@ -106,49 +106,30 @@ export class WorkloadApi {
 
   /** Ends every connection; tasks go on, and their sockets are made again by the next agent. */
   async close(): Promise<void> {
-    await Promise.all([...this.#served.values()].map(({ socket }) => socket.close()))
+    await Promise.all([...this.#served.values()].map(({ socket }) => socket.close(0)))
     this.#served.clear()
   }
 
   async #serve(proc: ProcId, owner: SpiffeId): Promise<void> {
-    const { workspaceRoot, runAs, trust, clock, logger } = this.#parts
-    const hub = {
-      svid: (params: HubParams['task.svid']) => this.#ask(task, 'task.svid', params),
-      jwt: (params: HubParams['task.jwt']) => this.#ask(task, 'task.jwt', params),
+    const { workspaceRoot, runAs, trust, clock, logger, ask, isDenied } = this.#parts
+    const hub: TaskHub = {
+      svid: (params) => ask('task.svid', params),
+      jwt: (params) => ask('task.jwt', params),
     }
-    const task: TaskIdentity = new TaskIdentity({ proc, owner, trust, clock, logger, hub })
+    const task = new TaskIdentity({ proc, owner, trust, clock, logger, hub, isDenied })
     const path = socketOf(workspaceRoot, proc)
     const bundles = this.#bundles
     const socket = await TaskSocket.listen({
       path,
       runAs,
       logger,
+      clock,
       serve: (grpc, server) => {
         const service = new WorkloadService({ grpc, task, bundles, clock, logger })
         server.addService(workloadDefinition(), service.handlers())
       },
     })
     this.#served.set(proc, { task, socket })
-  }
-
-  // What is denied here is not even asked for, and what comes back is not handed on if it was denied meanwhile.
-  async #ask<Op extends 'task.svid' | 'task.jwt'>(
-    task: TaskIdentity,
-    op: Op,
-    params: HubParams[Op],
-  ): Promise<HubResults[Op]> {
-    const before = this.#denial(task)
-    if (before !== undefined) throw before
-    const result = await this.#parts.ask(op, params)
-    const after = this.#denial(task)
-    if (after !== undefined) throw after
-    return result
-  }
-
-  #denial({ owner, id }: TaskIdentity): ZtError | undefined {
-    const { isDenied } = this.#parts
-    if (!isDenied(owner) && (id === undefined || !isDenied(id))) return undefined
-    return new ZtError('ZT-403-REVOKED', 'the identity of the task, or who had it started, is revoked')
   }
 
   async #tellEnd(proc: ProcId): Promise<void> {
