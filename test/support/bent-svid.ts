@@ -12,6 +12,8 @@ import type { TestPki } from './test-pki.ts'
 export interface BentNames {
   readonly uris: readonly string[]
   readonly dns?: readonly string[]
+  /** true unless given */
+  readonly sanIsCritical?: boolean
 }
 
 const URI = 0x86
@@ -23,7 +25,7 @@ const NOT_A_CA = sequence()
 /** An identity with exactly these names, whose first URI is what it calls itself. */
 export function bentSvid(pki: TestPki, names: BentNames, nowMs: number): Identity {
   const keys = generateP256()
-  const { uris, dns = [] } = names
+  const { uris, dns = [], sanIsCritical = true } = names
   const san = sequence(
     ...uris.map((uri) => der(URI, Buffer.from(uri))),
     ...dns.map((name) => der(DNS, Buffer.from(name))),
@@ -39,7 +41,7 @@ export function bentSvid(pki: TestPki, names: BentNames, nowMs: number): Identit
         extension(OID.basicConstraints, NOT_A_CA, true),
         extension(OID.keyUsage, DIGITAL_SIGNATURE, true),
         extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth))),
-        extension(OID.subjectAltName, san, true),
+        extension(OID.subjectAltName, san, sanIsCritical),
         extension(OID.authorityKeyId, sequence(der(0x80, keyIdentifier(pki.workload.certificate.spki)))),
       ),
     },
