@@ -1,0 +1,88 @@
+// Machines with a TPM for tests of the hub: the node agent's own attestors on a real swtpm, without the rest of an agent,
+// bent where a test wants that.
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { admit, type Admission } from '#node-agent/attest/admission.ts'
+import type { Attestor } from '#node-agent/attest/attestor.ts'
+import { tpmAttestor, tpmJoinAttestor } from '#node-agent/attest/tpm.ts'
+import { systemClock } from '#shared/host/clock.ts'
+import { parseNodeName } from '#shared/identity/names.ts'
+import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
+import { createNoteSigner } from '#shared/log/note.ts'
+import { parseJoinString, type LogIdentity } from '#shared/protocol/admission.ts'
+import { SvidValidator } from '#shared/x509/svid.ts'
+import { httpsTo } from './hub-client.ts'
+import type { TestHub } from './hub.ts'
+import type { Swtpm } from './swtpm.ts'
+
+/** What a hub's configuration says of TPMs that this one's authority certified. */
+export function trusting(...tpms: readonly Swtpm[]): { roots: string[]; intermediates: string[] } {
+  return {
+    roots: tpms.map(({ caDir }) => join(caDir, 'swtpm-localca-rootca-cert.pem')),
+    intermediates: tpms.map(({ caDir }) => join(caDir, 'issuercert.pem')),
+  }
+}
+
+export interface TpmMachineOptions {
+  readonly name: string
+  readonly tpm: Swtpm
+  /** where the attestation key's blobs are; other than another machine's, unless they are stolen */
+  readonly dir: string
+  readonly epoch?: number
+  readonly log?: LogIdentity
+}
+
+export class TpmMachine {
+  readonly name: string
+  readonly tpm: Swtpm
+  readonly keyFile: string
+  readonly log: LogIdentity
+  readonly #hub: TestHub
+
+  constructor(hub: TestHub, { name, tpm, dir, epoch = 1, log }: TpmMachineOptions) {
+    this.#hub = hub
+    this.name = name
+    this.tpm = tpm
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    this.keyFile = join(dir, 'tpm-key.json')
+    this.log = log ?? logOf(hub, name, epoch)
+  }
+
+  /** Joins with a join string. */
+  join(text: string, bend: (attestor: Attestor) => Attestor = (attestor) => attestor): Promise<Admission> {
+    const { token } = parseJoinString(text)
+    return this.admit(bend(tpmJoinAttestor(token, this.#parts())))
+  }
+
+  /** Renews with a quote. */
+  renew(bend: (attestor: Attestor) => Attestor = (attestor) => attestor): Promise<Admission> {
+    return this.admit(bend(tpmAttestor(this.#parts())))
+  }
+
+  /** An admission with any attestor. */
+  admit(attestor: Attestor): Promise<Admission> {
+    const node = parseNodeName(this.name)
+    return admit({
+      https: httpsTo(this.#hub),
+      attestor,
+      trust: new SvidValidator(this.#hub.bundle),
+      clock: systemClock,
+      hubId: parseSpiffeId(this.#hub.id),
+      node,
+      nodeId: parseSpiffeId(`spiffe://${this.#hub.trustDomain}/node/${node}`),
+      log: this.log,
+      boot: 'boot-1',
+      keepBundle: () => undefined,
+    })
+  }
+
+  #parts(): Parameters<typeof tpmAttestor>[0] {
+    return { settings: { where: this.tpm.device, eventLog: '/nonexistent' }, keyFile: this.keyFile }
+  }
+}
+
+function logOf(hub: TestHub, name: string, epoch: number): LogIdentity {
+  const origin = `${hub.trustDomain}/log/node/${name}/e${epoch}`
+  return { origin, vkey: createNoteSigner(origin, generateKeyPairSync('ed25519').privateKey).vkey }
+}
