@@ -5,6 +5,7 @@ import type { Check, CheckInput, CheckResult } from '../doctor/check.ts'
 import { checkHub } from '../doctor/hub.ts'
 import { checkSessionDir, checkSofthsm } from '../doctor/keys.ts'
 import { checkCgroup, checkSandbox, checkUserNamespaces } from '../doctor/sandbox.ts'
+import { checkSwtpm, checkTpm } from '../doctor/tpm.ts'
 import { checkFrpc, checkFrps, checkNats, checkNode } from '../doctor/versions.ts'
 import { currentUid } from '../client/user.ts'
 import { printListing } from '../output/print.ts'
@@ -15,10 +16,12 @@ const LOCAL: readonly Check[] = [
   checkSandbox,
   checkUserNamespaces,
   checkCgroup,
+  checkTpm,
   checkNats,
   checkSofthsm,
   checkFrps,
   checkFrpc,
+  checkSwtpm,
 ]
 
 export async function execute(call: Invocation, io: Io): Promise<number> {

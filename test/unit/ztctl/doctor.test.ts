@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import type { CheckResult } from '#ops/ztctl/doctor/check.ts'
 import { checkSandbox } from '#ops/ztctl/doctor/sandbox.ts'
+import { checkSwtpm, tpmAt } from '#ops/ztctl/doctor/tpm.ts'
 import { isAtLeast, readVersion } from '#ops/ztctl/doctor/versions.ts'
 import { say } from '#test/support/ztctl-io.ts'
 
@@ -71,5 +72,19 @@ describe('doctor', () => {
   it('is not deceived by a bwrap that only says yes', async () => {
     program('bwrap', 'exit 0')
     assert.equal((await checkSandbox({ env: { PATH: folder }, uid: 0 })).state, 'fail')
+  })
+
+  it('warns where there is no TPM, or something that is none, and never fails for it', async () => {
+    const input = { env: { PATH: folder }, uid: 0 }
+    const absent = await tpmAt(join(folder, 'tpm'))(input)
+    assert.equal(absent.state, 'warn')
+    assert.match(absent.detail, /join by token/)
+    writeFileSync(join(folder, 'no-tpm'), '')
+    assert.equal((await tpmAt(join(folder, 'no-tpm'))(input)).state, 'warn')
+  })
+
+  it('says that a TPM in software is for tests and the demo alone', async () => {
+    const { state, neededBy } = await checkSwtpm({ env: { PATH: folder }, uid: 0 })
+    assert.deepEqual([state, neededBy], ['warn', 'tests and the demo alone'])
   })
 })
