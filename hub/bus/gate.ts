@@ -48,10 +48,10 @@ export interface Received {
 }
 
 // For one principal: far above what people and agents do, below what would keep the hub from the others.
-const RATE = { burst: 1000, perSecond: 500 }
+const RATE = { burst: 300, perSecond: 250 }
 // For one tag, before anything is opened. It lets a little more through than RATE does, so that whoever is a little too
 // fast is told so, and only a flood is met with silence.
-const UNOPENED_RATE = { burst: 1200, perSecond: 600 }
+const UNOPENED_RATE = { burst: 400, perSecond: 300 }
 
 export class Gate {
   readonly #parts: GateParts

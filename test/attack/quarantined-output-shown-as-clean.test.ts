@@ -24,6 +24,7 @@ interface LogItem {
   readonly quarantined: (Quarantined & { readonly rows: number }) | 'unknown' | null
 }
 
+const OFFLINE = ['audit', 'verify', '-o', 'json', '--file']
 const WARNING =
   /^ztctl: warning: n1\/p-[a-z2-7]+ is quarantined: data since \S+Z(?: until \S+Z)? is suspect: copied$/m
 
@@ -77,10 +78,7 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
 
   it('is counted the same offline, from what was saved', async () => {
     const verify = (): ReturnType<TestMesh['ztctl']> =>
-      mesh.ztctl([
-        ...['audit', 'verify', '-o', 'json', '--file', join(evidence(), 'n1.ztlog')],
-        ...['--hub-log', join(evidence(), 'hub.ztlog')],
-      ])
+      mesh.ztctl([...OFFLINE, join(evidence(), 'n1.ztlog'), '--hub-log', join(evidence(), 'hub.ztlog')])
     const rowsOf = (stdout: string): unknown =>
       (JSON.parse(stdout) as { items: LogItem[] }).items
         .filter(({ log }) => log.endsWith('n1.ztlog'))
@@ -154,8 +152,10 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
       const folder = join(mesh.dir, 'evidence-2')
       await mesh.out(['audit', 'verify', '-n', 'n1', '--save', folder])
       const said = await mesh.ztctl([
-        ...['audit', 'verify', '-o', 'json', '--file', mesh.auditFile('n2')],
-        ...['--hub-log', join(folder, 'hub.ztlog')],
+        ...OFFLINE,
+        mesh.auditFile('n2'),
+        '--hub-log',
+        join(folder, 'hub.ztlog'),
       ])
       assert.equal(said.code, 0, said.stderr)
       const { items } = JSON.parse(said.stdout) as { items: (LogItem & { rows: number })[] }

@@ -92,9 +92,8 @@ describe('quarantined rows', () => {
   const verify = async (...args: string[]): ReturnType<typeof say> =>
     say(['audit', 'verify', '-o', 'json', ...args], { env: { ZTMESH_CONFIG_DIR: join(folder, 'config') } })
   const itemsOf = async (hub: MadeLog): Promise<readonly Item[]> => {
-    const { stdout, stderr, status } = await verify(
-      ...['--file', save('n1', node), '--hub-log', save('hub', hub), '--vkey', hub.signer.vkey],
-    )
+    const files = ['--file', save('n1', node), '--hub-log', save('hub', hub)]
+    const { stdout, stderr, status } = await verify(...files, '--vkey', hub.signer.vkey)
     assert.equal(status, 0, stderr)
     return (JSON.parse(stdout) as { items: Item[] }).items
   }
