@@ -20,6 +20,7 @@ import { Rejections } from './audit/rejections.ts'
 import { createPreparer } from './commands/prepare.ts'
 import { Receiver } from './commands/receive.ts'
 import type { NodeConfig } from './config.ts'
+import type { KeeperEvent } from './keeper/protocol.ts'
 import { KeyRing } from './identity/key-ring.ts'
 import { Renewals } from './identity/renewals.ts'
 import { bootId } from '#shared/host/boot-id.ts'
@@ -38,6 +39,7 @@ import { acquireInstanceLock, type InstanceLock } from './state/instance-lock.ts
 import { loadLogKey } from './state/log-key.ts'
 import { loadMembership, type Membership } from './state/membership.ts'
 import { requireStateDir, type StatePaths } from './state/state-dir.ts'
+import { WorkloadApi } from './workload-api/workload-api.ts'
 
 export interface AgentOptions {
   readonly config: NodeConfig
@@ -74,6 +76,7 @@ export class NodeAgent {
   readonly #rejections: Rejections
   readonly #sessions: OutputSessions
   readonly #renewals: Renewals
+  readonly #workloads: WorkloadApi
   #keeper: KeeperLink | undefined
   #processes: Processes | undefined
   #receiver: Receiver | undefined
@@ -95,7 +98,10 @@ export class NodeAgent {
       trust,
       clock,
       logger,
-      changed: (list) => this.#sessions.stopDenied((caller) => isDenied(list, caller)),
+      changed: (list) => {
+        this.#sessions.stopDenied((caller) => isDenied(list, caller))
+        this.#workloads.denialsChanged()
+      },
     })
     this.#rejections = new Rejections({
       clock,
@@ -118,6 +124,16 @@ export class NodeAgent {
       ...config.anchor,
       hub: { origin: membership.hubLog.origin, verifier: parseVkey(membership.hubLog.vkey) },
       ask: (request) => this.#linked().anchor(request),
+    })
+    this.#workloads = new WorkloadApi({
+      workspaceRoot: config.workspaceRoot,
+      runAs: runAs(config),
+      trust,
+      clock,
+      logger,
+      ask: (op, params) => this.#linked().ask(op, params),
+      find: (proc) => log.processes.find(proc),
+      isDenied: (id) => this.#denials.list.deniesId(id),
     })
     this.#renewals = new Renewals({
       clock,
@@ -164,6 +180,7 @@ export class NodeAgent {
     await this.#running
     await this.#settleCommands()
     await this.#sessions.close()
+    await this.#workloads.close()
     await this.#rejections.flush()
     this.#keeper?.close()
     await this.#held.log.close()
@@ -185,12 +202,13 @@ export class NodeAgent {
       command: keeperCommand,
       clock,
       logger,
-      onEvent: (event) => this.#processes?.handle(event),
+      onEvent: (event) => this.#handle(event),
       onReconnected: () => this.#settle(),
     })
     const news = (proc?: Parameters<OutputSessions['wake']>[0]): void => this.#sessions.wake(proc)
     this.#processes = new Processes({ log, keeper: this.#keeper, clock, logger, news })
     await recover(log, this.#processes)
+    await this.#workloads.resume()
     this.#receiver = this.#createReceiver(this.#keeper, this.#processes)
     this.#running = this.#renewals.run()
     this.#keepHouse()
@@ -209,6 +227,7 @@ export class NodeAgent {
       searchPath: config.searchPath,
       runAs: runAs(config),
       masks: config.hide,
+      sockets: this.#workloads,
       outputOf: (proc: Parameters<typeof processSource>[1]) =>
         processSource(config.stateDir, proc, processes),
       observe: (ns: bigint) => logger.debug('a process was asked for', { zero_trust_us: Number(ns / 1000n) }),
@@ -309,6 +328,7 @@ export class NodeAgent {
     }
     await this.#bus.use(next.channel)
     this.#anchorer.start()
+    this.#workloads.bundleChanged()
   }
 
   #linked(): Generation {
@@ -321,9 +341,15 @@ export class NodeAgent {
     throw new ZtError('ZT-401-SESSION', 'the node is not admitted')
   }
 
+  #handle(event: KeeperEvent): void {
+    this.#processes?.handle(event)
+    if (event.event === 'exited') void this.#workloads.ended(event.record.proc)
+  }
+
   #settle(): void {
     this.#processes
       ?.settleAll()
+      .then(() => this.#workloads.resume())
       .catch((error: unknown) => this.#options.logger.error('processes could not be settled', { error }))
   }
 

@@ -22,6 +22,13 @@ import { renderProfile, WORKSPACE, type Profile } from '../sandbox/profile.ts'
 import type { RunAs } from '../sandbox/sandbox.ts'
 import type { Completion, GrantedCommand, PreparedCommand } from './handler.ts'
 
+/** Where a process that has an identity gets it. */
+export interface TaskSockets {
+  begin(proc: SpawnCommand['proc'], owner: SpiffeId): Promise<void>
+  /** Nothing is served any more. */
+  ended(proc: SpawnCommand['proc']): Promise<void>
+}
+
 export interface SpawnParts {
   readonly log: NodeLog
   readonly keeper: ProcessKeeper
@@ -33,6 +40,7 @@ export interface SpawnParts {
   readonly runAs: RunAs
   /** host folders that no process may see */
   readonly masks: readonly string[]
+  readonly sockets: TaskSockets
   readonly outputOf: (proc: SpawnCommand['proc']) => OutputSource
   /** nanoseconds from the arrival of a message until its process was asked for: the cost of trusting nobody */
   readonly observe: (zeroTrustNs: bigint) => void
@@ -162,6 +170,7 @@ class PreparedSpawn implements PreparedCommand {
       ...(cwd !== undefined && { cwd }),
       ...(limits.wall_s !== undefined && { wallMs: limits.wall_s * 1000 }),
     }
+    if (this.#profile.identity) await this.#parts.sockets.begin(cmd.proc, this.#granted.sender.id)
     // If we crash from here on, the keeper knows whether it runs, and recover.ts asks.
     this.#mayRun = true
     try {
@@ -169,6 +178,7 @@ class PreparedSpawn implements PreparedCommand {
     } catch (error) {
       if (isZtError(error, 'ZT-504-OUTCOME-UNKNOWN')) throw error
       this.#mayRun = false
+      await this.#parts.sockets.ended(cmd.proc)
       throw error
     }
   }

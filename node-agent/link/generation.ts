@@ -11,6 +11,7 @@ import { anchorSubject, commandSubject, DENY_SUBJECT, hubSubject } from '#shared
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { Admission } from '../attest/admission.ts'
 import type { Denials } from '../revocation/denials.ts'
+import type { TaskOp } from '../workload-api/workload-api.ts'
 import { HubCaller } from './hub-caller.ts'
 
 export interface GenerationParts {
@@ -78,6 +79,11 @@ export class Generation {
 
   anchor(params: HubParams['anchor']): Promise<HubResults['anchor']> {
     return this.#hub.call({ op: 'anchor', subject: anchorSubject(this.#parts.node), params })
+  }
+
+  /** Asks the hub for the tasks of this node. Errors of HubCaller.call(). */
+  ask<Op extends TaskOp>(op: Op, params: HubParams[Op]): Promise<HubResults[Op]> {
+    return this.#hub.call({ op, subject: hubSubject(op, this.admission.identity.id), params })
   }
 
   /** Takes no further commands, lets those under way finish, and closes. */

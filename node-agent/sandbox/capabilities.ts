@@ -23,7 +23,8 @@ export function parseCapabilities(names: readonly string[]): ReadonlySet<Capabil
     if (capability === undefined || set.has(capability)) refuse(name)
     set.add(capability)
   }
-  if (set.has('identity') && set.has('read_anywhere')) refuse('read_anywhere')
+  if (set.has('identity') && set.has('read_anywhere'))
+    refuse('read_anywhere', 'a process with an identity cannot be shown all of the host')
   return set
 }
 
@@ -31,8 +32,11 @@ function identityOf(name: string): Capability | undefined {
   return isName(identityAgent([name])) ? 'identity' : undefined
 }
 
-function refuse(name: string): never {
-  throw new ZtError('ZT-412-FACT', 'this node cannot enforce a capability that was asked for', {
+function refuse(
+  name: string,
+  message: string = 'this node cannot enforce a capability that was asked for',
+): never {
+  throw new ZtError('ZT-412-FACT', message, {
     details: { fact: 'capability', capability: name.slice(0, 64) },
   })
 }

@@ -69,12 +69,13 @@ export class WorkloadApi {
     }
   }
 
-  /** The process is gone, or was never started: its socket ends at once, and the hub is told. */
+  /** The process is gone, or was never started: its socket, if it has one, ends at once, and the hub is told. */
   async ended(proc: ProcId): Promise<void> {
     const served = this.#served.get(proc)
+    if (served === undefined) return
     this.#served.delete(proc)
-    served?.task.end()
-    await served?.socket.close(FAREWELL_MS)
+    served.task.end()
+    await served.socket.close(FAREWELL_MS)
     await this.#tellEnd(proc)
   }
 
@@ -82,11 +83,12 @@ export class WorkloadApi {
   async resume(): Promise<void> {
     const { workspaceRoot, find, logger } = this.#parts
     for (const proc of placedTasks(workspaceRoot)) {
-      if (this.#served.has(proc) || this.#opening.has(proc)) continue
+      if (this.#opening.has(proc)) continue
       const record = find(proc)
       const lives = record?.state === 'accepted' || record?.state === 'running'
       try {
-        if (lives) await this.#serve(proc, record.owner)
+        if (this.#served.has(proc)) await (lives ? undefined : this.ended(proc))
+        else if (lives) await this.#serve(proc, record.owner)
         else await this.#tellEnd(proc)
       } catch (error) {
         logger.error('the socket of a task could not be made again', { proc, error })

@@ -345,6 +345,7 @@ export class ReceivingNode {
       searchPath: ['/usr/bin', '/bin'],
       runAs: { uid: 65_534, gid: 65_534 },
       masks: [],
+      sockets: { begin: async () => undefined, ended: async () => undefined },
       outputOf: () => NO_OUTPUT,
       observe: (ns) => void this.zeroTrustNs.push(ns),
     })

@@ -12,6 +12,7 @@ import {
 } from '#shared/protocol/capability.ts'
 import type { Command } from '#shared/protocol/command.ts'
 import type { DenyList } from '#shared/protocol/deny-list.ts'
+import { identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import type { Marks } from '../../audit/marks.ts'
 import { refuseBeforeMemory } from '../../audit/memory-start.ts'
@@ -103,9 +104,15 @@ function checkLocalPolicy(
   const known = callers === undefined || (callers.includes(asked.caller) && callers.includes(asked.origin))
   if (!known) throw refuse('caller', 'this node takes no commands from this caller')
   if (asked.cmd.op !== 'process.spawn') return
-  const refused = asked.cmd.sandbox.caps.find((capability) => !policy.capabilities.includes(capability))
+  const refused = asked.cmd.sandbox.caps.find((capability) => !gives(policy, capability))
   if (refused !== undefined)
     throw refuse('capability', 'this node does not give a capability that was asked for', refused)
+}
+
+/** `identity:*` stands for the identity of any agent; every other name is exact. */
+function gives({ capabilities }: LocalPolicy, asked: string): boolean {
+  const isIdentity = identityAgent([asked]) !== undefined
+  return capabilities.includes(asked) || (isIdentity && capabilities.includes('identity:*'))
 }
 
 function refuse(rule: string, what: string, value?: string): ZtError {

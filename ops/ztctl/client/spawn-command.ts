@@ -7,7 +7,7 @@ import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { parseProcId, type ProcId } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseCommand, type OutputRequest, type SpawnCommand } from '#shared/protocol/command.ts'
-import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
+import { DEFAULT_CAPABILITIES, identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import type { Flags, Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 
@@ -72,7 +72,13 @@ function readCaps(flags: Flags): readonly string[] {
   const named = given.filter((cap) => !cap.startsWith('+'))
   const added = given.filter((cap) => cap.startsWith('+')).map((cap) => cap.slice(1))
   const base = named.length > 0 ? named : DEFAULT_CAPABILITIES
-  return [...new Set([...base, ...added])].toSorted()
+  const caps = [...new Set([...base, ...added])].toSorted()
+  if (identityAgent(caps) !== undefined && caps.includes('read_anywhere'))
+    throw usageError(
+      'an identity and read_anywhere cannot be given together',
+      'name what it needs: --cap identity:AGENT --cap network --cap subprocess --cap workspace_rw',
+    )
+  return caps
 }
 
 function readEnv(flags: Flags): Record<string, string> {

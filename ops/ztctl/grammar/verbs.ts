@@ -202,7 +202,8 @@ export const VERBS: readonly VerbSpec[] = [
     summary: 'start a program on a node and print its id',
     detail:
       'The program runs in a sandbox and goes on after ztctl has ended. It is named by its absolute path, or by a bare\n' +
-      'name that the node looks up. Without --cap it gets network, read_anywhere, subprocess and workspace_rw.',
+      'name that the node looks up. Without --cap it gets network, read_anywhere, subprocess and workspace_rw.\n' +
+      'With --cap identity:AGENT it has a SPIFFE Workload API of its own; read_anywhere cannot be given beside it.',
     examples: [
       { what: 'start a program', line: 'ztctl spawn -n mac-mini -- sleep 60' },
       { what: 'the flag may stand before the verb', line: 'ztctl --node mac-mini spawn -- sleep 60' },
@@ -210,6 +211,10 @@ export const VERBS: readonly VerbSpec[] = [
       {
         what: 'without the network, and only if the file is the expected one',
         line: 'ztctl spawn -n mac-mini --cap workspace_rw --cap read_anywhere --exe-sha256 5c…e1 -- /opt/tool',
+      },
+      {
+        what: 'as the agent "reports", with SVIDs of its own',
+        line: 'ztctl spawn -n mac-mini --cap identity:reports --cap network -- /opt/report',
       },
     ],
     flags: [...PROCESS, 'quiet', 'follow'],

@@ -207,6 +207,22 @@ describe("the node's own policy", () => {
     assert.equal(node.lastRejection()?.check, 14)
   })
 
+  it('gives no identity unless its owner says so, and then those that he names', async (test) => {
+    const asked = { sandbox: { profile: 'default@1', caps: ['identity:reports', 'network'] } } as const
+    const answers: Record<string, string> = {
+      network: 'ZT-403-POLICY',
+      'identity:other': 'ZT-403-POLICY',
+      'identity:reports': 'ok',
+      'identity:*': 'ok',
+    }
+    for (const [allowed, expected] of Object.entries(answers)) {
+      const policy = { capabilities: ['network', allowed], callers: undefined }
+      const node = await ReceivingNode.create(test, { parts: { policy } })
+      const receipt = await node.send(node.spawn(asked))
+      assert.equal(receipt?.ok === false ? receipt.error.code : 'ok', expected, allowed)
+    }
+  })
+
   it('takes commands from the named callers alone, and from nobody whom they stand in for', async (test) => {
     const callers = ['spiffe://mesh.example/operator/ann']
     const node = await ReceivingNode.create(test, {
