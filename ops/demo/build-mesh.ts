@@ -1,4 +1,4 @@
-// The mesh of the demonstration: two nodes, one operator, a policy with one prohibition.
+// The mesh of the demonstration: two nodes, one with a TPM and one without, one operator, a policy with one prohibition.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Mesh, type MeshOptions } from './mesh.ts'
@@ -7,6 +7,7 @@ import { ROOT } from './programs.ts'
 
 export const STATE_DIR: string = join(ROOT, '.ztmesh')
 export const NODES: readonly string[] = ['mac-mini', 'build-box']
+const WITH_TPM: readonly string[] = ['mac-mini']
 /** How many steps buildMesh() narrates. */
 export const BUILD_STEPS = 4
 
@@ -21,13 +22,15 @@ export async function buildMesh(
     Mesh.lay({
       ...options,
       build: 'source',
+      tpms: WITH_TPM,
       hub: { policyFile: join(import.meta.dirname, 'policy.cedar') },
     }),
   )
   onLaid(mesh)
   await narrator.step('nats-server and hub started, operator logged in', () => mesh.startHub())
   for (const name of NODES) {
-    await narrator.step(`${name} joined with a join token`, () => mesh.addNode(name))
+    const how = WITH_TPM.includes(name) ? 'with its TPM (swtpm) and a token' : 'with a join token'
+    await narrator.step(`${name} joined ${how}`, () => mesh.addNode(name))
   }
   return mesh
 }

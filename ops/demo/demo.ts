@@ -10,7 +10,7 @@ import { copyLog, tamper } from './tamper.ts'
 
 const DIR = join(STATE_DIR, 'demo')
 const WORK = 'echo working; setsid sleep 300 & for i in 1 2 3 4 5; do echo "tick $i"; sleep 0.2; done; wait'
-const narrator = new Narrator(BUILD_STEPS + 5)
+const narrator = new Narrator(BUILD_STEPS + 6)
 
 function expectCode(finished: Finished, code: number, what: string): Finished {
   if (finished.code === code) return finished
@@ -20,6 +20,18 @@ function expectCode(finished: Finished, code: number, what: string): Finished {
 }
 
 const both = ({ stdout, stderr }: Finished): string => `${stdout}${stderr}`
+
+async function showLevels(mesh: Mesh): Promise<void> {
+  const nodes = expectCode(await mesh.ztctl(['node', 'ls']), 0, 'node ls')
+  narrator.typed('ztctl node ls', nodes.stdout)
+  const inspected = expectCode(await mesh.ztctl(['node', 'inspect', 'mac-mini']), 0, 'node inspect')
+  narrator.typed('ztctl node inspect mac-mini', inspected.stdout)
+  if (!/^assurance +TPM$/m.test(inspected.stdout)) throw new Error('mac-mini is not attested by its TPM')
+  narrator.say(
+    "        (The TPM is a program here, and the demo hub's configuration names the local CA that certified it.\n" +
+      "        No such CA is trusted anywhere else: a real hub names the vendors of its machines' TPMs.)",
+  )
+}
 
 async function spawnAndFollow(mesh: Mesh): Promise<string> {
   const { stdout } = expectCode(
@@ -129,6 +141,9 @@ async function tamperWithCopy(mesh: Mesh): Promise<void> {
 }
 
 async function tour(mesh: Mesh): Promise<void> {
+  await narrator.show('two levels: a machine that proved its TPM, and one that had a token', () =>
+    showLevels(mesh),
+  )
   const proc = await narrator.show('a process spawned on mac-mini, its output followed', () =>
     spawnAndFollow(mesh),
   )

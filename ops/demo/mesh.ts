@@ -3,11 +3,12 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeRoot, signLadder } from './ceremony.ts'
+import { manufacture, softwareTpmArgv, trustInAuthority } from './software-tpm.ts'
 import { removeOutside, sessionFolder, workspaceFolder } from './outside.ts'
 import {
   endProcessesOf,
@@ -29,6 +30,8 @@ export interface MeshOptions {
   readonly hub?: Readonly<Record<string, unknown>>
   /** fields of every node's configuration that differ from the default */
   readonly node?: Readonly<Record<string, unknown>>
+  /** the nodes that have a TPM, in software: its authority is named in the hub's configuration */
+  readonly tpms?: readonly string[]
   /** true: the programs go on when this process ends */
   readonly detached?: boolean
   /** where ztctl keeps its contexts and session; below `dir` and in memory unless given */
@@ -54,6 +57,19 @@ export async function freePort(): Promise<number> {
   await once(server, 'close')
   if (address === null || typeof address === 'string') throw new Error('no free port')
   return address.port
+}
+
+/** What is wrong, or undefined once somebody listens there. */
+async function connects(port: number): Promise<string | undefined> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return undefined
+  } catch (error) {
+    return String(error)
+  } finally {
+    socket.destroy()
+  }
 }
 
 /** Waits until `holds`, looking every 25 ms; throws after the deadline, with what was last said. */
@@ -102,8 +118,10 @@ export class Mesh {
       nats: { host: '127.0.0.1', port: natsPort, binary: toolPath('nats-server') },
       loginDir: 'login',
       operators: [{ name: 'alice', uid: userInfo().uid, roles: ['operator'] }],
+      ...(options.tpms !== undefined && { tpm: trustInAuthority(dir) }),
       ...options.hub,
     }
+    for (const node of options.tpms ?? []) await manufacture(dir, node)
     writeFileSync(join(dir, 'hub.json'), JSON.stringify(config, null, 2))
     const hub = programArgv(build, 'hub')
     const configFlag = ['--config', join(dir, 'hub.json')]
@@ -158,8 +176,9 @@ export class Mesh {
     return join(this.dir, 'nodes', name)
   }
 
-  /** Joins a new node with a join token and starts its agent. */
+  /** Joins a new node, with its TPM if it has one, and starts its agent. */
   async addNode(name: string): Promise<void> {
+    const tpm = await this.#startTpm(name)
     const dir = this.nodeDir(name)
     mkdirSync(dir, { recursive: true })
     const config = {
@@ -168,12 +187,27 @@ export class Mesh {
       workspaceRoot: join(workspaceFolder(this.dir), name),
       // The hub's keys, the root's token and the other nodes live on this one machine too.
       hide: [this.dir],
+      ...tpm,
       ...this.#options.node,
     }
     writeFileSync(join(dir, 'node.json'), JSON.stringify(config, null, 2))
-    const { stdout: joinString } = await this.#must(['node', 'join-token', name])
+    const { stdout: joinString } = await this.#must([
+      'node',
+      'join-token',
+      name,
+      ...(tpm.tpm === undefined ? [] : ['--require-tpm']),
+    ])
     await mustRun(this.#agentArgv(name, ['join', '--join-file', '-']), { input: joinString })
     await this.startNode(name)
+  }
+
+  /** The node's TPM, running until the mesh ends: the part of the node's configuration that says where. */
+  async #startTpm(name: string): Promise<{ readonly tpm?: { readonly tcp: string } }> {
+    if (this.#options.tpms?.includes(name) !== true) return {}
+    const port = await freePort()
+    this.#start(`${name}-tpm`, softwareTpmArgv(this.dir, name, port))
+    await until(`the TPM of ${name}`, () => connects(port))
+    return { tpm: { tcp: `127.0.0.1:${port}` } }
   }
 
   #agentArgv(name: string, verb: readonly string[] = []): string[] {
@@ -211,6 +245,11 @@ export class Mesh {
 
   pid(name: string): number {
     return this.#running.get(name)?.child.pid ?? -1
+  }
+
+  /** What was started here and not ended: hub, agents, TPMs. */
+  get programs(): readonly string[] {
+    return [...this.#running.keys()]
   }
 
   /** Ends what runs, nodes first, and removes session and workspaces. State and logs stay. */

@@ -1,7 +1,7 @@
 // `make up`: the mesh of the demonstration, left running; ./ztctl is logged in.
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { buildMesh, BUILD_STEPS, NODES, STATE_DIR } from './build-mesh.ts'
+import { buildMesh, BUILD_STEPS, STATE_DIR } from './build-mesh.ts'
 import { endMesh, isRunning, PIDS_FILE } from './left-running.ts'
 import type { Mesh } from './mesh.ts'
 import { Narrator } from './narrator.ts'
@@ -20,7 +20,7 @@ if (isRunning()) {
     const mesh = await buildMesh(narrator, { dir: DIR, detached: true, ztctlEnv: {} }, (made) => {
       laid = made
     })
-    const pids = ['hub', ...NODES].map((name) => ({ name, pid: mesh.pid(name) }))
+    const pids = mesh.programs.map((name) => ({ name, pid: mesh.pid(name) }))
     writeFileSync(PIDS_FILE, JSON.stringify(pids))
     narrator.say(
       '\nrunning. Next:\n\n  ./ztctl node ls\n  ./ztctl --node mac-mini run -- uname -a\n  make down\n',

@@ -8,7 +8,7 @@ export const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
 const HOW = {
   'join-token': 'by its join token',
   'device-key': 'by its device key',
-  tpm: "by a quote of its TPM's",
+  tpm: 'by a quote of its TPM',
 } as const
 const SVID_KEY = {
   soft: 'in the memory of the agent',
