@@ -46,7 +46,12 @@ export function requireAccepted(one: AttackCase): void {
   const policy = known.pcrPolicy
   const clock = registered?.clock
   verifyProof(proof, {
-    ...{ node, ak, extraData, spki, selection, now: known.now },
+    node,
+    ak,
+    extraData,
+    spki,
+    selection,
+    now: known.now,
     ...(policy !== undefined && { policy }),
     ...(clock !== undefined && { clock }),
   })

@@ -15,6 +15,7 @@ import { generateP256, type P256KeyPair } from '#shared/jose/keys.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
 import type { PcrPolicy, PcrValues } from '#shared/protocol/pcr-policy.ts'
 import type { EndorsementKind } from '#shared/tpm/templates.ts'
+import type { PcrSelection } from '#shared/tpm/pcr.ts'
 import type { TpmBlob } from '#shared/tpm/object-calls.ts'
 import { createCsr } from '#shared/x509/csr.ts'
 import { certificatesFromPem } from '#shared/x509/pem.ts'
@@ -166,13 +167,16 @@ export async function genuineRenewal(
 export async function quoteOf(
   { attester, ak }: Pick<Machine, 'attester'> & { readonly ak: TpmBlob },
   challenge: CaseChallenge,
-  selection: { readonly bank: 'sha1' | 'sha256' | 'sha384'; readonly indices: readonly number[] } = SELECTION,
+  selection: PcrSelection = SELECTION,
 ): Promise<QuoteEvidence> {
   const { attest, signature, pcrs } = await attester.quote(ak, extraOf(challenge), selection)
   return { attest, signature, pcrs: hexValues(pcrs) }
 }
 
-export function registered(machine: Pick<Machine, 'ak'>, ek: string = '00'.repeat(32)): RegisteredMachine {
+export function registered(
+  machine: { readonly ak: Pick<TpmBlob, 'public'> },
+  ek: string = '00'.repeat(32),
+): RegisteredMachine {
   return { node: NODE, ek, ak: machine.ak.public }
 }
 

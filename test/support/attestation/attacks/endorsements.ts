@@ -1,0 +1,226 @@
+// A11, A14, A15 and A16: endorsement keys of other TPMs, other makers, or of nobody.
+import { createHash } from 'node:crypto'
+import { parseNodeName } from '#shared/identity/names.ts'
+import { extension } from '../../raw-certificate.ts'
+import {
+  basicConstraints,
+  keyUsage,
+  tcgName,
+  VendorCa,
+  VENDOR_FROM,
+  type CertificateParts,
+} from '../../vendor-ca.ts'
+import type { AttackCase, CaseKnowledge } from '../case.ts'
+import { genuineJoin, knownTo, NODE, type Rig } from '../rig.ts'
+import { attackCase, FROM_TPM, type CaseParts } from './made.ts'
+
+const BY_HAND = 'the certificate by hand, over the genuine EK of swtpm; the rest by swtpm'
+
+type Join = Awaited<ReturnType<typeof genuineJoin>> & { readonly rig: Rig }
+
+export async function endorsementCases(rig: Rig): Promise<AttackCase[]> {
+  const join = { rig, ...(await genuineJoin(rig, rig.x)) }
+  const { certificates } = await rig.y.attester.endorsement()
+  const parts = withCertificates(join, certificates)
+  const mixed = { attack: 'A11', made: FROM_TPM, expect: 'ZT-401-TPM-EK' } as const
+  return [
+    attackCase(
+      'a11-certificate-of-another-tpm',
+      { ...mixed, what: 'the EK certificate of one TPM with the EK of another (CVE-2021-3406)' },
+      parts,
+    ),
+    ...chains(join),
+    ...profiles(join),
+    ...trust(join),
+  ]
+}
+
+/** A14: who made the certificate. */
+function chains(join: Join): AttackCase[] {
+  const { rig } = join
+  const vendor = new VendorCa()
+  const stranger = new VendorCa()
+  const { spki } = join.ek
+  const known = { roots: [vendor.root], intermediates: [vendor.issuer] }
+  const of = (certificate: Uint8Array, change: Partial<CaseKnowledge> = {}): CaseParts =>
+    withCertificates(join, [certificate], { ...known, ...change })
+  const chain = { attack: 'A14', made: BY_HAND, expect: 'ZT-401-TPM-EK-CHAIN' } as const
+  const expired = { notBefore: VENDOR_FROM, notAfter: rig.now - 1000 }
+  const self = { subject: 'self', issuer: 'self', signer: vendor.issuerKeys.privateKey }
+  const limited = vendor.authority({ extensions: [basicConstraints(true, 0), keyUsage('keyCertSign')] })
+  return [
+    attackCase(
+      'a14-expired',
+      { ...chain, what: 'the EK certificate has expired' },
+      of(vendor.ek(spki, expired)),
+    ),
+    attackCase(
+      'a14-not-yet-valid',
+      { ...chain, what: 'the EK certificate is not valid yet' },
+      of(vendor.ek(spki, { notBefore: rig.now + 3_600_000 })),
+    ),
+    attackCase(
+      'a14-expired-issuer',
+      { ...chain, what: 'the intermediate of the EK certificate has expired' },
+      of(vendor.ek(spki), {
+        intermediates: [
+          vendor.authority({ subject: 'vendor issuer', spki: vendor.issuerKeys.spki, ...expired }),
+        ],
+      }),
+    ),
+    attackCase(
+      'a14-unknown-root',
+      { ...chain, what: 'a chain to a root of the same name that is not trusted' },
+      withCertificates(join, [stranger.ek(spki), stranger.issuer, stranger.root], known),
+    ),
+    attackCase(
+      'a14-self-signed',
+      { ...chain, what: 'an EK certificate that is its own issuer' },
+      of(vendor.ek(spki, self)),
+    ),
+    attackCase(
+      'a14-path-too-long',
+      { ...chain, what: 'the root allows no intermediate' },
+      of(vendor.ek(spki), { roots: [limited] }),
+    ),
+    attackCase(
+      'a14-unknown-critical',
+      { ...chain, what: 'a critical extension that nobody understands' },
+      of(
+        vendor.ek(spki, {
+          extensions: [...genuineExtensions(), extension('1.2.3.4', Buffer.of(5, 0), true)],
+        }),
+      ),
+    ),
+    attackCase(
+      'a14-issuer-without-ca',
+      { ...chain, what: 'an EK certificate as the issuer of another' },
+      of(vendor.ek(spki), {
+        intermediates: [
+          vendor.ek(vendor.issuerKeys.spki, {
+            subject: 'vendor issuer',
+            issuer: 'vendor root',
+            signer: vendor.rootKeys.privateKey,
+          }),
+        ],
+      }),
+    ),
+  ]
+}
+
+/** A14: what the certificate says. */
+function profiles(join: Join): AttackCase[] {
+  const vendor = new VendorCa()
+  const { spki } = join.ek
+  const known = { roots: [vendor.root], intermediates: [vendor.issuer] }
+  const of = (change: Partial<CertificateParts>, by: Uint8Array = spki): CaseParts =>
+    withCertificates(join, [vendor.ek(by, change)], known)
+  const profile = { attack: 'A14', made: BY_HAND, expect: 'ZT-401-TPM-EK-CERT' } as const
+  const authority = [tcgName(), basicConstraints(true), keyUsage('keyCertSign', 'keyAgreement')]
+  const genuine = vendor.ek(spki)
+  return [
+    attackCase(
+      'a14-ca-as-ek',
+      { ...profile, what: 'the certificate of a certification authority as that of an EK' },
+      of({ extensions: authority }),
+    ),
+    attackCase(
+      'a14-signing-key-as-ek',
+      { ...profile, what: 'a certificate whose key signs' },
+      of({ extensions: [tcgName(), basicConstraints(false), keyUsage('digitalSignature')] }),
+    ),
+    attackCase(
+      'a14-nameless',
+      { ...profile, what: 'a certificate that names no TPM' },
+      of({ extensions: [basicConstraints(false), keyUsage('keyAgreement')] }),
+    ),
+    attackCase(
+      'a14-bytes-after-it',
+      { ...profile, what: 'a certificate followed by bytes that are no padding' },
+      withCertificates(join, [Buffer.concat([genuine, Buffer.from('more')])], known),
+    ),
+  ]
+}
+
+/** A15, A16, and the lists of T3. */
+function trust({ rig, evidence, challenge, ek }: Join): AttackCase[] {
+  const vendor = new VendorCa()
+  const parts = (change: Partial<CaseKnowledge>): CaseParts => ({
+    evidence,
+    challenge,
+    known: knownTo(rig, change),
+  })
+  const other = parseNodeName('build-box')
+  const ak = rig.y.ak.public
+  const stranger = createHash('sha256').update('another EK').digest('hex')
+  return [
+    attackCase(
+      'a15-swtpm',
+      {
+        attack: 'A15',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-EK-CHAIN',
+        what: 'a TPM in software, where only a vendor of real ones is trusted',
+      },
+      parts({ roots: [vendor.root], intermediates: [vendor.issuer] }),
+    ),
+    attackCase(
+      'a15-nobody-trusted',
+      {
+        attack: 'A15',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-EK-CHAIN',
+        what: 'a TPM in software, where nothing is configured',
+      },
+      parts({ roots: [], intermediates: [] }),
+    ),
+    attackCase(
+      'a15-denied-ek',
+      { attack: 'A15', made: FROM_TPM, expect: 'ZT-403-TPM-EK', what: 'the EK is on the deny list' },
+      parts({ deniedEks: [ek.sha256] }),
+    ),
+    attackCase(
+      'a15-not-allowed-ek',
+      {
+        attack: 'A15',
+        made: FROM_TPM,
+        expect: 'ZT-403-TPM-EK',
+        what: 'there is an allow list, and the EK is not on it',
+      },
+      parts({ allowedEks: [stranger] }),
+    ),
+    attackCase(
+      'a16-name-of-another-tpm',
+      {
+        attack: 'A16',
+        made: FROM_TPM,
+        expect: 'ZT-403-JOIN',
+        what: 'the name is registered for another TPM',
+      },
+      parts({ registered: [{ node: NODE, ek: stranger, ak }] }),
+    ),
+    attackCase(
+      'a16-tpm-of-another-name',
+      { attack: 'A16', made: FROM_TPM, expect: 'ZT-409-TPM', what: 'the TPM is registered for another name' },
+      parts({ registered: [{ node: other, ek: ek.sha256, ak }] }),
+    ),
+  ]
+}
+
+function withCertificates(
+  { rig, evidence, challenge }: Join,
+  certificates: readonly Uint8Array[],
+  known: Partial<CaseKnowledge> = {},
+): CaseParts {
+  const { endorsement } = evidence
+  if (endorsement === undefined) throw new Error('a join has an endorsement')
+  return {
+    evidence: { ...evidence, endorsement: { ...endorsement, certificates } },
+    challenge,
+    known: knownTo(rig, known),
+  }
+}
+
+function genuineExtensions(): Uint8Array[] {
+  return [tcgName(), basicConstraints(false), keyUsage('keyAgreement')]
+}

@@ -1,0 +1,202 @@
+// A9, A10, A23 and A24: AKs that are in no TPM or can leave it, and keys of SVIDs that are not where they are said to be.
+import { sign } from 'node:crypto'
+import { generateP256 } from '#shared/jose/keys.ts'
+import { activationProof } from '#shared/protocol/tpm-evidence.ts'
+import { attestationKey } from '#shared/tpm/templates.ts'
+import { createCsr } from '#shared/x509/csr.ts'
+import * as write from '#shared/x509/der-writer.ts'
+import { OID } from '#shared/x509/oid.ts'
+import { attest, attributes, quoteBody, signAttest, softAk } from '../../forged-tpm.ts'
+import type { AttackCase, CaseEvidence } from '../case.ts'
+import {
+  challengeFor,
+  extraOf,
+  genuineJoin,
+  genuineRenewal,
+  knownTo,
+  quoteOf,
+  registered,
+  SELECTION,
+  type Machine,
+  type Rig,
+} from '../rig.ts'
+import { attackCase, createAsAk, FROM_TPM, joinWith, tpmCsr } from './made.ts'
+
+export async function keyCases(rig: Rig): Promise<AttackCase[]> {
+  return [...(await falseAks(rig)), ...(await falseRequests(rig)), ...(await foreignKeys(rig))]
+}
+
+/** A9, A10 */
+async function falseAks(rig: Rig): Promise<AttackCase[]> {
+  const join = await genuineJoin(rig, rig.x)
+  const ak = softAk()
+  const pcrs = rig.policy.sets[0]?.values ?? {}
+  const extraData = extraOf(join.challenge)
+  const bytes = attest({ extraData, body: quoteBody(pcrs, [SELECTION]) })
+  const soft = {
+    ...join.evidence,
+    ak: { public: ak.public },
+    activation: activationProof(new Uint8Array(32), extraData),
+    quote: { attest: bytes, signature: signAttest(ak.privateKey, bytes), pcrs },
+  }
+  const bent = attributes({ without: ['fixedTPM', 'fixedParent'] })
+  const duplicable = await createAsAk(rig.x, { ...attestationKey('ecdsa-p256'), attributes: bent })
+  return [
+    attackCase(
+      'a09-software-key',
+      {
+        attack: 'A9',
+        what: 'a key in software with the public area of a genuine AK; the TPM of the EK cannot open the secret for it',
+        made: 'the AK, the quote and a guess at the secret by hand; the rest by swtpm',
+        expect: 'ZT-401-TPM-ACTIVATION',
+      },
+      { evidence: soft, challenge: join.challenge, known: knownTo(rig) },
+    ),
+    attackCase(
+      'a10-duplicable-key',
+      {
+        attack: 'A10',
+        what: 'an AK of the TPM without fixedTPM and fixedParent: it can be copied out, and is activated like any other',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-AK',
+      },
+      await joinWith(rig, rig.x, duplicable),
+    ),
+  ]
+}
+
+/** A23 */
+async function falseRequests(rig: Rig): Promise<AttackCase[]> {
+  const { attester, ak } = rig.x
+  const key = await attester.createSigningKey()
+  const genuine = await genuineRenewal(rig)
+  const wishes = wishfulCsr(rig)
+  const asked = challengeFor(rig, rig.x.svid)
+  const certified = { public: key.public, ...(await attester.certify(ak, key, extraOf(asked))) }
+  const bent = Buffer.from(createCsr(generateP256()))
+  bent[bent.length - 1] = (bent.at(-1) ?? 0) ^ 1
+  return [
+    attackCase(
+      'a23-request-with-wishes',
+      {
+        attack: 'A23',
+        what: 'the request wishes for a subject, DNS and URI names of the hub, purposes and cA: accepted for its key alone, and the certificate must hold none of it',
+        made: 'the request by hand; the rest by swtpm',
+        expect: 'accept',
+      },
+      { ...genuine, evidence: { ...genuine.evidence, csr: wishes } },
+    ),
+    attackCase(
+      'a23-request-for-another-key',
+      {
+        attack: 'A23',
+        what: 'the key that the TPM certified is not the one of the request',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-CERTIFY',
+      },
+      {
+        ...genuine,
+        challenge: asked,
+        evidence: { quote: await quoteOf(rig.x, asked), certified, csr: rig.x.csr },
+      },
+    ),
+    attackCase(
+      'a23-request-without-possession',
+      {
+        attack: 'A23',
+        what: 'the request is not signed by its key',
+        made: 'the request by hand; the rest by swtpm',
+        expect: 'ZT-422-CSR',
+      },
+      { ...genuine, evidence: { ...genuine.evidence, csr: bent } },
+    ),
+  ]
+}
+
+/** A24 */
+async function foreignKeys(rig: Rig): Promise<AttackCase[]> {
+  const { x, y } = rig
+  const key = await y.attester.createSigningKey()
+  const { csr, spki } = await tpmCsr(y.attester, key)
+  const challenge = challengeFor(rig, { spki })
+  const known = knownTo(rig, { registered: [registered(x)] })
+  const proof = await y.attester.certify(y.ak, key, extraOf(challenge))
+  const evidence: CaseEvidence = {
+    quote: await quoteOf(x, challenge),
+    certified: { public: key.public, ...proof },
+    csr,
+  }
+  const older = challengeFor(rig, { spki })
+  const own = await x.attester.createSigningKey()
+  const stale = await x.attester.certify(x.ak, own, extraOf(older))
+  const request = await tpmCsr(x.attester, own)
+  const asked = challengeFor(rig, request)
+  return [
+    attackCase(
+      'a24-key-of-another-tpm',
+      {
+        attack: 'A24',
+        what: 'the quote is genuine and bound to a key that lies in the TPM of another machine, certified by the AK there',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-SIG',
+      },
+      { evidence, challenge, known },
+    ),
+    attackCase(
+      'a24-stale-certification',
+      {
+        attack: 'A24',
+        what: 'the key was certified for another challenge',
+        made: FROM_TPM,
+        expect: 'ZT-401-TPM-EXTRA',
+      },
+      {
+        evidence: {
+          quote: await quoteOf(x, asked),
+          certified: { public: own.public, ...stale },
+          csr: request.csr,
+        },
+        challenge: asked,
+        known,
+      },
+    ),
+  ]
+}
+
+/** PKCS#10 with everything in it that nobody may wish for, signed by the key of machine X. */
+function wishfulCsr({ x }: Rig): Uint8Array {
+  const name = write.sequence(
+    write.der(0x31, write.sequence(write.oid(OID.commonName), write.der(0x0c, Buffer.from('hub')))),
+  )
+  const extension = (id: string, value: Uint8Array): Uint8Array =>
+    write.sequence(write.oid(id), write.booleanTrue(), write.octetString(value))
+  const wishes = write.sequence(
+    extension(
+      OID.subjectAltName,
+      write.sequence(
+        write.der(0x82, Buffer.from('hub.mesh.example')),
+        write.der(0x86, Buffer.from('spiffe://mesh.example/hub/h1')),
+      ),
+    ),
+    extension(OID.basicConstraints, write.sequence(write.booleanTrue())),
+    extension(OID.extendedKeyUsage, write.sequence(write.oid(OID.serverAuth))),
+  )
+  // RFC 2985 §5.4.2: extensionRequest.
+  const attribute = write.sequence(write.oid('1.2.840.113549.1.9.14'), write.der(0x31, wishes))
+  const info = write.sequence(
+    write.integer(Uint8Array.of(0)),
+    name,
+    x.svid.spki,
+    write.explicit(0, attribute),
+  )
+  return signedRequest(info, x)
+}
+
+function signedRequest(info: Uint8Array, { svid }: Machine): Uint8Array {
+  const algorithm = write.sequence(write.oid(OID.ecdsaWithSha256))
+  return write.sequence(
+    info,
+    algorithm,
+    write.wholeBits(sign('sha256', info, { key: svid.privateKey, dsaEncoding: 'der' })),
+  )
+}
