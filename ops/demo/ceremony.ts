@@ -184,6 +184,7 @@ export async function signLadder(desk: CeremonyDesk, request: string): Promise<s
       officers: input(desk, 'officers.json'),
       after: input(desk, 'root.transcript'),
       request: input(desk, request),
+      held: input(desk, 'bundle.jws'),
       previous: null,
       infra: { dns: ['localhost'], ips: ['127.0.0.1'] },
       outputs: { response: 'ladder-response.json', transcript: 'ladder.transcript' },

@@ -88,6 +88,8 @@ export interface RootCeremony extends CeremonyHead {
 export interface LadderCeremony extends SigningHead {
   readonly type: 'ladder'
   readonly request: InputFile
+  /** the bundle in force: no key that it revokes is signed again */
+  readonly held: InputFile
   /** the response that this one continues; null: begin anew */
   readonly previous: InputFile | null
   /** all that the infra authorities may name besides SPIFFE IDs */
@@ -221,6 +223,7 @@ const parseShape: Parser<Ceremony> = union('type', {
     type: literal('ladder'),
     ...signing,
     request: inputFile,
+    held: inputFile,
     previous: nullable(inputFile),
     infra: object({
       dns: array(parsed(parseHostName), { max: 32 }),
@@ -312,7 +315,7 @@ export function labelsOf(ceremony: Ceremony): readonly string[] {
 function ownInputs(ceremony: LaterCeremony): readonly InputFile[] {
   switch (ceremony.type) {
     case 'ladder':
-      return ceremony.previous === null ? [ceremony.request] : [ceremony.request, ceremony.previous]
+      return [ceremony.request, ceremony.held, ...(ceremony.previous === null ? [] : [ceremony.previous])]
     case 'cross-sign':
       return [ceremony.subject]
     case 'bundle':

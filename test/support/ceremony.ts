@@ -64,6 +64,9 @@ export class CeremonyTable {
   readonly officers: readonly NoteSigner[] = ['olga', 'omar', 'ona'].map(makeOfficer)
   /** transcript of the ceremony that was held last */
   last: string = 'root.transcript'
+  /** the bundle in force: that of the ceremony that signed one last, and its number */
+  held: string = 'bundle.jws'
+  sequence: number = 1
   #runs = 0
 
   private constructor(dir: string, local: string, clock: Clock) {
@@ -91,7 +94,7 @@ export class CeremonyTable {
     const reviewed = reviewedOf(text)
     const operator = change.operator ?? new ObligingOperator(reviewed, (line) => this.told.push(line))
     try {
-      return await runCeremony({
+      const result = await runCeremony({
         file,
         local: this.local,
         approvals: change.approvals ?? this.approvals(reviewed),
@@ -99,6 +102,8 @@ export class CeremonyTable {
         surroundings: change.surroundings ?? OFFLINE,
         operator,
       })
+      this.#note(reviewed)
+      return result
     } finally {
       await this.#sign(reviewed)
     }
@@ -113,6 +118,16 @@ export class CeremonyTable {
 
   quorum(): Quorum {
     return { threshold: 2, emergency: 3, officers: this.officers.map(({ vkey }) => vkey) }
+  }
+
+  #note(reviewed: CeremonyFile | undefined): void {
+    if (reviewed === undefined) return
+    const { ceremony } = reviewed
+    if (!('bundle' in ceremony)) return
+    // A second root of its own is another mesh.
+    if (ceremony.type === 'root' && ceremony.outputs.certificate !== 'root.pem') return
+    this.held = ceremony.outputs.bundle
+    this.sequence = ceremony.bundle.sequence
   }
 
   /** Whatever transcript there is now is signed, so that the next ceremony can follow it. */
@@ -178,6 +193,7 @@ export class CeremonyTable {
       ...(await this.later()),
       keyLabel: KEY_LABEL,
       request: { file: basename(request.file), sha256: request.sha256 },
+      held: await this.input(this.held),
       previous: null,
       infra: { dns: ['localhost'], ips: ['127.0.0.1', '::1'] },
       outputs: { response: 'ladder.json', transcript: 'ladder.transcript' },
@@ -193,7 +209,7 @@ export class CeremonyTable {
       keyLabel: KEY_LABEL,
       newKeyLabel: NEW_KEY_LABEL,
       ...this.life(),
-      bundle: { held: await this.input('bundle.jws'), sequence: 2, refreshHint: 300 },
+      bundle: await this.#newBundle(),
       outputs: { certificate: 'root-2.pem', bundle: 'bundle-2.jws', transcript: 'rotate.transcript' },
       ...change,
     }
@@ -212,7 +228,7 @@ export class CeremonyTable {
       rotation: await this.input('rotate.transcript'),
       usage: statements,
       emergency: false,
-      bundle: { held: await this.input('bundle-2.jws'), sequence: 3, refreshHint: 300 },
+      bundle: await this.#newBundle(),
       outputs: { bundle: 'bundle-3.jws', transcript: 'retire.transcript' },
       ...change,
     }
@@ -236,7 +252,7 @@ export class CeremonyTable {
       type: 'bundle',
       ...(await this.later()),
       keyLabel: KEY_LABEL,
-      bundle: { held: await this.input('bundle.jws'), sequence: 2, refreshHint: 600 },
+      bundle: await this.#newBundle(),
       forget: [],
       outputs: { bundle: 'bundle-2.jws', transcript: 'bundle.transcript' },
       ...change,
@@ -251,7 +267,7 @@ export class CeremonyTable {
       type: 'revoke-intermediate',
       ...(await this.later()),
       keyLabel: KEY_LABEL,
-      bundle: { held: await this.input('bundle.jws'), sequence: 2, refreshHint: 300 },
+      bundle: await this.#newBundle(),
       hub: `spiffe://${TRUST_DOMAIN}/hub/h1`,
       ladders,
       rungs: null,
@@ -266,7 +282,7 @@ export class CeremonyTable {
       ...(await this.later()),
       keyLabel: KEY_LABEL,
       spki: '0'.repeat(64),
-      held: await this.input('bundle.jws'),
+      held: await this.input(this.held),
       outputs: { transcript: 'destroy.transcript' },
       ...change,
     }
@@ -280,6 +296,11 @@ export class CeremonyTable {
       outputs: { officers: 'officers-2.json', transcript: 'officers.transcript' },
       ...change,
     }
+  }
+
+  /** The number after the one in force. */
+  async #newBundle(): Promise<object> {
+    return { held: await this.input(this.held), sequence: this.sequence + 1, refreshHint: 300 }
   }
 
   life(): { notBefore: string; notAfter: string } {

@@ -1,5 +1,6 @@
 // The ladder ceremony: two intermediates for every slot of a hub's request, signed by the root's key.
-import { rootFingerprint } from '#shared/x509/bundle.ts'
+import { sha256Text } from '#shared/encoding/digest.ts'
+import { rootFingerprint, type TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import { pathOf } from '#shared/identity/spiffe-id.ts'
 import { infraConstraints, workloadConstraints } from '../../issuance/constraint.ts'
@@ -23,7 +24,7 @@ import {
 import { PROFILES, RUNG_MARGIN_MS } from '../../issuance/profile.ts'
 import { commonName } from '../../issuance/tbs.ts'
 import type { CertificatePlan } from '../certify.ts'
-import { day } from '../describe.ts'
+import { bundleInForce, day } from '../describe.ts'
 import { refuse } from '../fields.ts'
 import type { LadderCeremony } from '../file.ts'
 import type { Basis, Made, Work } from '../work.ts'
@@ -41,9 +42,14 @@ export function ladderWork(ceremony: LadderCeremony, basis: Basis): Work {
     throw broken('check-domain', 'the request is of another trust domain')
   checkChain(request, ceremony, basis)
   checkTimes(request, root, now)
+  const held = bundleInForce(inputs.bytes(ceremony.held), root, now)
+  checkRevoked(request, held)
   const requestDigest = fileDigest(content)
   return {
-    plan: describe(request, ceremony),
+    plan: [
+      ...describe(request, ceremony),
+      `bundle ${held.sequence} is in force and revokes ${held.revokedIntermediates.length} intermediates`,
+    ],
     certificates: request.rungs.flatMap((rung) =>
       ROLES.map((role) => planOf({ request, ceremony, root }, rung, role)),
     ),
@@ -112,6 +118,14 @@ function checkTimes(request: LadderRequest, root: Certificate, now: number): voi
   if (first.from - RUNG_MARGIN_MS < root.notBefore || last.until + RUNG_MARGIN_MS > root.notAfter) {
     throw broken('check-validity', 'a slot is outside of the life of the root')
   }
+}
+
+/** A key that was stolen is revoked by what it is, so an old request must not bring it back. */
+function checkRevoked(request: LadderRequest, { revokedIntermediates }: TrustBundle): void {
+  const revoked = new Set(revokedIntermediates)
+  const asked = request.rungs.flatMap((rung) => ROLES.map((role) => sha256Text(rung[role].spki)))
+  if (asked.some((keyId) => revoked.has(keyId)))
+    throw broken('check-revoked', 'the request asks for a key that the bundle in force revokes')
 }
 
 interface Order {

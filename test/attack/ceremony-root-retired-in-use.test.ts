@@ -1,0 +1,39 @@
+// A root is retired while live SVIDs still lead to it, which would cut them off: refused on the word of every hub.
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { rotated, usageFile } from '#test/support/ceremony-scene.ts'
+
+it('a root is not retired while one live SVID leads to it', async (t) => {
+  const scene = await rotated(t, 7)
+  const { table } = scene
+  await assert.rejects(table.run(await table.retireFile([await usageFile(scene, 1)])), {
+    code: 'ZT-412-RETIRE',
+    details: { reason: 'in-use' },
+  })
+})
+
+it('an emergency does not change that', async (t) => {
+  const scene = await rotated(t, 7)
+  const { table } = scene
+  const file = await table.retireFile([await usageFile(scene, 1)], { emergency: true })
+  await assert.rejects(table.run(file), { code: 'ZT-412-RETIRE', details: { reason: 'in-use' } })
+})
+
+it('one hub is not counted for two', async (t) => {
+  const scene = await rotated(t, 7)
+  const { table } = scene
+  const usage = [await usageFile(scene, 0), await usageFile(scene, 0, 'usage-2.jws')]
+  await assert.rejects(table.run(await table.retireFile(usage)), { code: 'ZT-422-CEREMONY' })
+})
+
+it('a count that was changed is none', async (t) => {
+  const scene = await rotated(t, 7)
+  const { table } = scene
+  const [header, payload = '', signature] = (await table.text(await usageFile(scene, 1))).split('.')
+  const forged = Buffer.from(payload, 'base64url').toString().replace('"live":1', '"live":0')
+  const text = [header, Buffer.from(forged).toString('base64url'), signature].join('.')
+  await writeFile(join(table.dir, 'forged.jws'), text)
+  await assert.rejects(table.run(await table.retireFile(['forged.jws'])), { code: 'ZT-401-SIG' })
+})

@@ -1,0 +1,156 @@
+// A transcript, or what it stands for, is changed after the ceremony: whoever goes over it finds the line.
+import assert from 'node:assert/strict'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { encodeOfficers } from '#pki/ceremony/officers-file.ts'
+import { signHead } from '#pki/ceremony/signatures.ts'
+import { verifyCeremony } from '#pki/ceremony/verify.ts'
+import { canonicalJson } from '#shared/encoding/canonical-json.ts'
+import {
+  lineHash,
+  summarizeTranscript,
+  verifyTranscript,
+  type TranscriptBody,
+  type TranscriptLine,
+} from '#shared/protocol/ceremony-transcript.ts'
+import { rootFingerprint } from '#shared/x509/bundle.ts'
+import { makeOfficer, type CeremonyTable } from '#test/support/ceremony.ts'
+import { approvedBy, bend, certificateIn, climbed, reviewed } from '#test/support/ceremony-scene.ts'
+
+async function held(t: TestContext): Promise<{ table: CeremonyTable; transcript: string }> {
+  const { table } = await climbed(t)
+  return { table, transcript: join(table.dir, 'ladder.transcript') }
+}
+
+/** Changes lines and binds the rest anew, as somebody would who has the program; the officers sign it, too. */
+async function rewrite(
+  table: CeremonyTable,
+  file: string,
+  change: (lines: TranscriptBody[]) => TranscriptBody[],
+): Promise<void> {
+  const bodies = verifyTranscript(await readFile(file, 'utf8')).map(({ hash: _, ...body }) => body)
+  let prev = 'A'.repeat(43)
+  const lines: TranscriptLine[] = []
+  for (const [seq, body] of change(bodies).entries()) {
+    const next = { ...body, seq, prev }
+    prev = lineHash(next)
+    lines.push({ ...next, hash: prev })
+  }
+  await writeFile(file, lines.map((line) => `${canonicalJson(line)}\n`).join(''))
+  await writeFile(`${file}.sigs`, signHead(summarizeTranscript(lines), table.officers))
+}
+
+const withFact =
+  (step: string, facts: Record<string, string>) =>
+  (lines: TranscriptBody[]): TranscriptBody[] => {
+    const at = lines.findIndex((line) => line.step === step)
+    return lines.map((line, seq) => (seq === at ? { ...line, facts: { ...line.facts, ...facts } } : line))
+  }
+
+describe('a transcript that was changed', () => {
+  it('is found out as it is', async (t) => {
+    const { transcript } = await held(t)
+    const { summary, found } = await verifyCeremony({ transcript })
+    assert.equal(summary.outcome, 'done')
+    assert.equal(found.length, 5)
+  })
+
+  it('does not verify if one octet differs', async (t) => {
+    const { transcript } = await held(t)
+    await bend(transcript, '"names":"rita', '"names":"rira')
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', details: { line: 5 } })
+  })
+
+  it('does not verify if it was bound anew, as nobody signed that', async (t) => {
+    const { table, transcript } = await held(t)
+    const sigs = await readFile(`${transcript}.sigs`)
+    await rewrite(table, transcript, withFact('present', { names: 'nobody, at all' }))
+    await writeFile(`${transcript}.sigs`, sigs)
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-403-QUORUM' })
+  })
+
+  it('does not verify if its end was cut off', async (t) => {
+    const { transcript } = await held(t)
+    const text = await readFile(transcript, 'utf8')
+    await writeFile(transcript, text.split('\n').slice(0, -3).join('\n') + '\n')
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', message: /no end/ })
+  })
+
+  const lies: Record<string, [(lines: TranscriptBody[]) => TranscriptBody[], object]> = {
+    'names another certificate': [
+      withFact('signed', { certificate: '0'.repeat(64) }),
+      { code: 'ZT-422-CEREMONY', message: /line 9 says another "certificate"/ },
+    ],
+    'names another output': [
+      withFact('wrote', { sha256: '0'.repeat(64) }),
+      { code: 'ZT-422-CEREMONY', message: /says another "sha256"/ },
+    ],
+    'leaves a signature out': [
+      (lines) => lines.filter((line) => line.facts['what'] !== 'infra 0'),
+      { code: 'ZT-422-CEREMONY', message: /transcript line 10 / },
+    ],
+    'tells of one more signature': [
+      (lines) => lines.toSpliced(-1, 0, ...lines.filter(({ step }) => step === 'signed').slice(0, 1)),
+      { code: 'ZT-422-CEREMONY' },
+    ],
+    'leaves an approval out': [
+      (lines) => lines.filter((line) => line.facts['officer'] !== 'omar'),
+      { code: 'ZT-403-QUORUM' },
+    ],
+    'follows another ceremony': [
+      withFact('ceremony', { previous: 'B'.repeat(43) }),
+      { code: 'ZT-422-CEREMONY', details: { line: 0 } },
+    ],
+    'was no demonstration': [
+      withFact('ceremony', { demo: 'false' }),
+      { code: 'ZT-422-CEREMONY', details: { line: 0 } },
+    ],
+    'was confirmed with other words': [
+      withFact('confirmed', { answer: 'sign 400' }),
+      { code: 'ZT-422-CEREMONY', message: /"answer"/ },
+    ],
+  }
+  for (const [what, [change, refusal]] of Object.entries(lies)) {
+    it(`does not verify if it ${what}, though all officers signed that`, async (t) => {
+      const { table, transcript } = await held(t)
+      await rewrite(table, transcript, change)
+      await assert.rejects(verifyCeremony({ transcript }), refusal)
+    })
+  }
+})
+
+describe('a folder that was changed', () => {
+  it('does not verify with another response, or with none', async (t) => {
+    const { table, transcript } = await held(t)
+    const file = join(table.dir, 'ladder.json')
+    await writeFile(file, `${await table.text('ladder.json')}\n`)
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY' })
+    await rm(file)
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', message: /is missing/ })
+  })
+
+  it('does not verify with another ceremony file', async (t) => {
+    const { table, transcript } = await held(t)
+    await bend(join(table.dir, 'ceremony-2.json'), '"requester":"rita"', '"requester":"rosa"')
+    await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', details: { line: 0 } })
+  })
+})
+
+describe('a verifier who knows more', () => {
+  it('is not content with another root, other officers or another history', async (t) => {
+    const { table, transcript } = await held(t)
+    const root = rootFingerprint(await certificateIn(table, 'root.pem'))
+    const officers = join(table.dir, 'officers.json')
+    const previous = join(table.dir, 'root.transcript')
+    await verifyCeremony({ transcript, root, officers, previous })
+    await assert.rejects(verifyCeremony({ transcript, root: '0'.repeat(64) }), { code: 'ZT-422-CEREMONY' })
+    await assert.rejects(verifyCeremony({ transcript, previous: transcript }), { code: 'ZT-422-CEREMONY' })
+    const others = ['nina', 'noor', 'nils'].map(makeOfficer)
+    const quorum = { threshold: 2, emergency: 3, officers: others.map(({ vkey }) => vkey) }
+    const theirs = table.rootFile({ quorum })
+    const forged = join(table.dir, 'theirs.json')
+    await writeFile(forged, encodeOfficers(reviewed(theirs), approvedBy(theirs, others, table.clock.now())))
+    await assert.rejects(verifyCeremony({ transcript, officers: forged }), { code: 'ZT-403-QUORUM' })
+  })
+})
