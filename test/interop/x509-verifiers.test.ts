@@ -11,18 +11,15 @@ import { once } from 'node:events'
 import { before, describe, it, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import * as x509 from '@peculiar/x509'
-import { workloadConstraints } from '#pki/issuance/constraint.ts'
 import { issueSvid, type Issuer } from '#pki/issuance/issue.ts'
-import { PROFILES } from '#pki/issuance/profile.ts'
-import { commonName, type Template } from '#pki/issuance/tbs.ts'
 import { isZtError } from '#shared/errors/error.ts'
-import { parseTrustDomain } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256 } from '#shared/jose/keys.ts'
 import { createCsr, verifyCsr } from '#shared/x509/csr.ts'
 import { certificatesFromPem, certificatesToPem } from '#shared/x509/pem.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
-import { makeIntermediate, makeLeaf, makeTestPki, type TestPki } from '#test/support/test-pki.ts'
+import { REFUSED_CHAINS } from '#test/support/refused-chains.ts'
+import { makeLeaf, makeTestPki, type TestPki } from '#test/support/test-pki.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
 const NOW = Date.UTC(2026, 10, 22, 12)
@@ -84,54 +81,9 @@ describe('openssl', () => {
     })
   }
 
-  const ca = (change: Partial<Template>): Issuer =>
-    makeIntermediate('workload-ca', { root: pki.root, trustDomain: pki.trustDomain, at: NOW }, change)
-  const leaf = (change: Partial<Template>, issuer: Issuer = pki.workload): Uint8Array[] => [
-    makeLeaf(issuer, { uri: URI, at: NOW }, change).certificate.der,
-    issuer.certificate.der,
-  ]
-  const named = (uri: string, dns: string[] = [], ips: Uint8Array[] = []): Partial<Template> => ({
-    names: { uri, dns, ips },
-  })
-  const profile = (change: object): Partial<Template> => ({
-    profile: { ...PROFILES['workload-ca'], ...change },
-  })
-
-  const refused: Record<string, () => Uint8Array[]> = {
-    'a host name in a workload certificate': () => leaf(named(URI, ['hub.mesh.example'])),
-    'a spiffe id as host name in a workload certificate': () =>
-      leaf(named(URI, ['spiffe://mesh.example/hub/h1'])),
-    'an address in a workload certificate': () => leaf(named(URI, [], [Uint8Array.of(127, 0, 0, 1)])),
-    'another trust domain': () => leaf(named('spiffe://other.example/node/n1')),
-    'a trust domain below ours': () => leaf(named('spiffe://a.mesh.example/node/n1')),
-    'a trust domain that only ends like ours': () => leaf(named('spiffe://evilmesh.example/node/n1')),
-    'a host name that the infra authority may not give': () =>
-      leaf(named('spiffe://mesh.example/hub/h1', ['hub.example']), pki.infra),
-    'an address that the infra authority may not give': () =>
-      leaf(named('spiffe://mesh.example/hub/h1', [], [Uint8Array.of(10, 0, 0, 1)]), pki.infra),
-    'a leaf that expired': () => leaf({ notAfter: NOW - 1000 }),
-    'a leaf that is not valid yet': () => leaf({ notBefore: NOW + 1000 }),
-    'an intermediate that expired': () => leaf({}, ca({ notAfter: NOW - 1000 })),
-    'an intermediate that is no authority': () =>
-      leaf({}, ca({ profile: { ...PROFILES.svid, issuerCurve: 'P-384' } })),
-    'an intermediate that may not sign certificates': () => leaf({}, ca(profile({ keyUsage: ['cRLSign'] }))),
-    'an intermediate for another trust domain': () =>
-      leaf({}, ca({ constraints: workloadConstraints(parseTrustDomain('other.example')) })),
-    'a leaf signed with another key': () => leaf({}, { ...pki.workload, key: pki.infra.key }),
-    'an intermediate below an intermediate': () => {
-      const middle = ca({})
-      const below = makeLeaf(
-        middle,
-        { uri: 'spiffe://mesh.example', at: NOW, profile: 'workload-ca' },
-        { ...profile({ issuerCurve: 'P-256' }), subject: commonName('below') },
-      )
-      const end = makeLeaf({ certificate: below.certificate, key: below.key }, { uri: URI, at: NOW })
-      return [end.certificate.der, below.certificate.der, middle.certificate.der]
-    },
-  }
-  for (const [what, make] of Object.entries(refused)) {
+  for (const [what, make] of Object.entries(REFUSED_CHAINS)) {
     it(`refuses ${what}, and so do we`, async (t) => {
-      const chain = make()
+      const chain = make(pki, NOW)
       assert.equal(await opensslAccepts(t, chain), false)
       assert.equal(weAccept(chain), false)
     })
@@ -197,7 +149,13 @@ describe('openssl', () => {
   })
 
   it('refuses in a handshake a workload that poses as the hub by name', async (t) => {
-    const evil = makeLeaf(pki.workload, { uri: URI, at: Date.now() }, named(URI, ['localhost']))
+    const evil = makeLeaf(
+      pki.workload,
+      { uri: URI, at: Date.now() },
+      {
+        names: { uri: URI, dns: ['localhost'], ips: [] },
+      },
+    )
     assert.equal(await handshake(t, { ...evil, issuer: pki.workload }), 'refused')
   })
 })
