@@ -24,6 +24,8 @@ export function trusting(...tpms: readonly Swtpm[]): { roots: string[]; intermed
   }
 }
 
+export type Https = Parameters<typeof admit>[0]['https']
+
 export interface TpmMachineOptions {
   readonly name: string
   readonly tpm: Swtpm
@@ -50,21 +52,21 @@ export class TpmMachine {
   }
 
   /** Joins with a join string. */
-  join(text: string, bend: (attestor: Attestor) => Attestor = (attestor) => attestor): Promise<Admission> {
+  join(text: string, https?: Https): Promise<Admission> {
     const { token } = parseJoinString(text)
-    return this.admit(bend(tpmJoinAttestor(token, this.#parts())))
+    return this.admit(tpmJoinAttestor(token, this.#parts()), https)
   }
 
   /** Renews with a quote. */
-  renew(bend: (attestor: Attestor) => Attestor = (attestor) => attestor): Promise<Admission> {
-    return this.admit(bend(tpmAttestor(this.#parts())))
+  renew(https?: Https): Promise<Admission> {
+    return this.admit(tpmAttestor(this.#parts()), https)
   }
 
-  /** An admission with any attestor. */
-  admit(attestor: Attestor): Promise<Admission> {
+  /** An admission with any attestor; `https` may bend what is sent. */
+  admit(attestor: Attestor, https: Https = httpsTo(this.#hub)): Promise<Admission> {
     const node = parseNodeName(this.name)
     return admit({
-      https: httpsTo(this.#hub),
+      https,
       attestor,
       trust: new SvidValidator(this.#hub.bundle),
       clock: systemClock,
