@@ -60,6 +60,8 @@ export class CeremonyTable {
   readonly dir: string
   readonly local: string
   readonly clock: Clock
+  /** TRUST_DOMAIN unless given */
+  readonly trustDomain: string
   readonly told: string[] = []
   readonly officers: readonly NoteSigner[] = ['olga', 'omar', 'ona'].map(makeOfficer)
   /** transcript of the ceremony that was held last */
@@ -69,20 +71,24 @@ export class CeremonyTable {
   sequence: number = 1
   #runs = 0
 
-  private constructor(dir: string, local: string, clock: Clock) {
+  private constructor(dir: string, local: string, options: { clock?: Clock; trustDomain?: string }) {
     this.dir = dir
     this.local = local
-    this.clock = clock
+    this.clock = options.clock ?? new ManualClock()
+    this.trustDomain = options.trustDomain ?? TRUST_DOMAIN
   }
 
   /** `keystore` is that part of the local file; a sealed-file store of its own unless given. */
-  static async lay(dir: string, options: { keystore?: object; clock?: Clock } = {}): Promise<CeremonyTable> {
+  static async lay(
+    dir: string,
+    options: { keystore?: object; clock?: Clock; trustDomain?: string } = {},
+  ): Promise<CeremonyTable> {
     const secretFile = join(dir, 'root-secret')
     if (options.keystore === undefined) await createSealSecret(secretFile)
     const keystore = options.keystore ?? { type: 'sealed-file', dir: join(dir, 'root-keys'), secretFile }
     const local = join(dir, 'local.json')
     await writeFile(local, JSON.stringify({ v: 1, keystore }))
-    return new CeremonyTable(dir, local, options.clock ?? new ManualClock())
+    return new CeremonyTable(dir, local, options)
   }
 
   /** Runs a ceremony file of this content; the officers approve it before and sign its transcript after. */
@@ -147,7 +153,7 @@ export class CeremonyTable {
     return {
       v: 1,
       demo: true,
-      trustDomain: TRUST_DOMAIN,
+      trustDomain: this.trustDomain,
       requester: 'rita',
       tool: null,
       window: { from: seconds(this.clock.now() - HOUR), until: seconds(this.clock.now() + DAY) },
@@ -268,7 +274,7 @@ export class CeremonyTable {
       ...(await this.later()),
       keyLabel: KEY_LABEL,
       bundle: await this.#newBundle(),
-      hub: `spiffe://${TRUST_DOMAIN}/hub/h1`,
+      hub: `spiffe://${this.trustDomain}/hub/h1`,
       ladders,
       rungs: null,
       outputs: { bundle: 'bundle-2.jws', transcript: 'revoke.transcript' },

@@ -35,6 +35,8 @@ export interface TestHubOptions {
   /** rungs of the ladder, 7 unless given */
   readonly rungs?: number
   readonly from?: 'source' | 'dist'
+  /** mesh.example unless given */
+  readonly trustDomain?: string
 }
 
 export interface TestHub {
@@ -152,8 +154,12 @@ interface Laid {
 async function lay(dir: string, options: TestHubOptions): Promise<Laid> {
   const ceremonyDir = join(dir, 'ceremony')
   await mkdir(ceremonyDir, { mode: 0o700 })
-  const keystore = options.keystore === undefined ? {} : { keystore: options.keystore }
-  const table = await CeremonyTable.lay(ceremonyDir, { ...keystore, clock: systemClock })
+  const { keystore, trustDomain = TRUST_DOMAIN } = options
+  const table = await CeremonyTable.lay(ceremonyDir, {
+    ...(keystore !== undefined && { keystore }),
+    clock: systemClock,
+    trustDomain,
+  })
   await table.run(table.rootFile())
   const bundle = await table.bundle()
   const [first] = bundle.roots
@@ -161,7 +167,7 @@ async function lay(dir: string, options: TestHubOptions): Promise<Laid> {
   const root = rootFingerprint(first)
   const [port, natsPort] = [await freePort(), await freePort()]
   const config = {
-    trustDomain: TRUST_DOMAIN,
+    trustDomain,
     hub: 'h1',
     listen: { host: '127.0.0.1', port },
     dnsNames: ['localhost'],
@@ -227,9 +233,9 @@ async function startIn(dir: string, options: TestHubOptions): Promise<TestHub> {
     logFile,
     stateDir: join(dir, 'hub'),
     bundleFile: join(laid.table.dir, 'bundle.jws'),
-    trustDomain: TRUST_DOMAIN,
-    id: `spiffe://${TRUST_DOMAIN}/hub/h1`,
-    natsId: `spiffe://${TRUST_DOMAIN}/nats/h1`,
+    trustDomain: laid.table.trustDomain,
+    id: `spiffe://${laid.table.trustDomain}/hub/h1`,
+    natsId: `spiffe://${laid.table.trustDomain}/nats/h1`,
     get pid() {
       return hub.pid
     },
