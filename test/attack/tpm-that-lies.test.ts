@@ -2,6 +2,7 @@
 // waited for without end, and none is taken for the answer to another command.
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
+import { isZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { TpmCommands } from '#shared/host/tpm/commands.ts'
@@ -15,6 +16,7 @@ import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { eventually } from '#test/support/eventually.ts'
 import { hostileTpm, tpmResponse, type HostileAnswer } from '#test/support/hostile-tpm.ts'
 import { startSwtpm } from '#test/support/swtpm.ts'
+import { tpmPty } from '#test/support/tpm-pty.ts'
 
 const RANDOM = tpmResponse(Buffer.from('000400010203', 'hex'))
 const BUSY = tpmResponse(Buffer.alloc(0), 0x8001, 0x922)
@@ -75,6 +77,22 @@ describe('a tpm that lies', () => {
       code: 'ZT-503-TPM',
       details: { reason: 'no answer in 50 ms' },
     })
+  })
+
+  it('is not waited for behind a character device, nor heard there later', async (t) => {
+    const late = tpmResponse(Buffer.from('0004deadbeef', 'hex'))
+    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : RANDOM))
+    const device = openTpm({ path: await tpmPty(t, tpm), timeoutMs: 200 })
+    const commands = new TpmCommands(device, systemClock)
+    const details = (reason: string): object => ({ code: 'ZT-503-TPM', details: { reason } })
+    await assert.rejects(commands.run(getRandom(4)), details('no answer in 200 ms'))
+    await assert.rejects(commands.run(getRandom(4)), details('overdue'))
+    tpm.say(late)
+    const heard = await eventually('the device is opened anew', () =>
+      commands.run(getRandom(4)).catch((error: unknown) => void assert.ok(isZtError(error, 'ZT-503-TPM'))),
+    )
+    assert.deepEqual([...heard], [0, 1, 2, 3])
+    await device.close()
   })
 
   it('is an outage when it ends the connection', async (t) => {

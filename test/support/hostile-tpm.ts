@@ -10,6 +10,8 @@ export interface HostileTpm {
   readonly port: number
   /** commands so far */
   readonly commands: readonly Buffer[]
+  /** Answers late, on every connection that is still open. */
+  say(bytes: Uint8Array): void
 }
 
 interface TestLike {
@@ -41,7 +43,10 @@ export async function hostileTpm(
     server.close()
     await once(server, 'close')
   })
-  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port, commands }
+  const say = (bytes: Uint8Array): void => {
+    for (const socket of sockets) socket.write(bytes)
+  }
+  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port, commands, say }
 }
 
 function respond(socket: Socket, answer: HostileAnswer): void {

@@ -22,9 +22,11 @@ export function tpmAt(path: string): Check {
       )
     try {
       const attester = await TpmAttester.open(openTpm({ path, timeoutMs: TIMEOUT_MS }))
-      const maker = await attester.manufacturer()
-      const { kind } = await attester.endorsement().finally(() => attester.close())
-      return ok(about, `${path}: ${maker}, ${kind}`)
+      try {
+        return ok(about, `${path}: ${await attester.manufacturer()}, ${(await attester.endorsement()).kind}`)
+      } finally {
+        await attester.close()
+      }
     } catch (error) {
       if (!isZtError(error)) throw error
       const remedy =

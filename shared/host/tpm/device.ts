@@ -12,7 +12,8 @@ import { announcedBytes, type TpmTransport } from './transport.ts'
 export interface TpmDevice {
   /**
    * The response to `command`, whole: at most 4096 bytes, as long as its header says. Throws ZT-503-TPM if the TPM cannot be
-   * reached or does not answer in time, ZT-422-TPM if what it answers is no response.
+   * reached or does not answer in time, ZT-422-TPM if what it answers is no response, ZT-413-SIZE for a command over 4096
+   * bytes.
    */
   send(command: Uint8Array): Promise<Uint8Array>
   close(): Promise<void>
@@ -65,7 +66,8 @@ class QueuedDevice implements TpmDevice {
 
   async #exchange(command: Uint8Array): Promise<Uint8Array> {
     if (this.#closed) throw unreachable('closed')
-    if (command.length > MAX_TPM_BYTES) throw unreachable(`command of ${command.length} bytes`)
+    if (command.length > MAX_TPM_BYTES)
+      throw new ZtError('ZT-413-SIZE', `a tpm command of ${command.length} bytes, over ${MAX_TPM_BYTES}`)
     const signal = AbortSignal.timeout(this.#timeoutMs)
     const response = await this.#transport.exchange(command, signal).catch((cause: unknown) => {
       if (cause instanceof ZtError) throw cause

@@ -12,7 +12,8 @@ export function createFileTransport(path: string): TpmTransport {
 class FileTransport implements TpmTransport {
   readonly #path: string
   #file: FileHandle | undefined
-  // After a deadline the response is still to come: it would be read as the answer to the next command.
+  // After a deadline the response is still to come, and would be read as the answer to the next command. Until the kernel has
+  // given it, nothing is sent; then the file is opened anew, which also drops what the command left in its slots.
   #overdue = false
 
   constructor(path: string) {
@@ -20,28 +21,39 @@ class FileTransport implements TpmTransport {
   }
 
   async exchange(command: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#overdue) throw new ZtError('ZT-503-TPM', 'tpm: an earlier command is overdue; open it again')
+    if (this.#overdue)
+      throw new ZtError('ZT-503-TPM', 'tpm: an earlier command is overdue', {
+        details: { reason: 'overdue' },
+      })
     this.#file ??= await open(this.#path, 'r+')
-    const file = this.#file
+    const answer = exchange(this.#file, command)
     const { promise: late, reject } = Promise.withResolvers<never>()
     const onAbort = (): void => {
       this.#overdue = true
+      void answer.catch(() => undefined).then(() => this.#reopen())
       reject(new Error('overdue'))
     }
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      return await Promise.race([exchange(file, command), late])
+      return await Promise.race([answer, late])
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
   }
 
   async close(): Promise<void> {
+    // An overdue command holds the file: #reopen() closes it when the command ends, or the process's end does.
+    if (this.#overdue) return
     const file = this.#file
     this.#file = undefined
-    // A read that never ends would hold the close; the kernel's own deadline ends it, and the process's end does.
-    if (this.#overdue) void file?.close().catch(() => undefined)
-    else await file?.close()
+    await file?.close()
+  }
+
+  async #reopen(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    await file?.close().catch(() => undefined)
+    this.#overdue = false
   }
 }
 

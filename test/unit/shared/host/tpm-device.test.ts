@@ -1,0 +1,69 @@
+// The way to a TPM: one command at a time, each with a deadline of its own, and nothing taken for a response that is none.
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { openTpm } from '#shared/host/tpm/device.ts'
+import { hostileTpm, tpmResponse } from '#test/support/hostile-tpm.ts'
+import { tempDir } from '#test/support/temp-dir.ts'
+
+const COMMAND = Buffer.from('80010000000c0000017b0004', 'hex')
+const ANSWER = tpmResponse(Buffer.from('000400010203', 'hex'))
+
+describe('a tpm device', () => {
+  it('sends a command only when the one before has been answered', async (t) => {
+    const order: string[] = []
+    const tpm = await hostileTpm(t, () => {
+      order.push('asked')
+      return ANSWER
+    })
+    const device = openTpm(tpm)
+    await Promise.all(
+      [1, 2, 3].map(async () => {
+        await device.send(COMMAND)
+        order.push('answered')
+      }),
+    )
+    assert.deepEqual(order, ['asked', 'answered', 'asked', 'answered', 'asked', 'answered'])
+  })
+
+  it('goes on with the next command after one that failed', async (t) => {
+    const device = openTpm(await hostileTpm(t, (_, at) => (at === 0 ? 'end' : ANSWER)))
+    const [first, second] = await Promise.allSettled([device.send(COMMAND), device.send(COMMAND)])
+    assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled'])
+  })
+
+  it('sends nothing after it was closed, and nothing over 4096 bytes', async (t) => {
+    const tpm = await hostileTpm(t, () => ANSWER)
+    const device = openTpm(tpm)
+    await assert.rejects(device.send(new Uint8Array(4097)), { code: 'ZT-413-SIZE' })
+    await device.close()
+    await assert.rejects(device.send(COMMAND), { code: 'ZT-503-TPM', details: { reason: 'closed' } })
+    assert.equal(tpm.commands.length, 0)
+  })
+
+  it('that is not there cannot be reached', async (t) => {
+    const path = join(await tempDir(t), 'none')
+    await assert.rejects(openTpm({ path }).send(COMMAND), { code: 'ZT-503-TPM' })
+    await assert.rejects(openTpm({ host: '127.0.0.1', port: 1 }).send(COMMAND), { code: 'ZT-503-TPM' })
+  })
+
+  it('that is an ordinary file has no response', async (t) => {
+    const path = join(await tempDir(t), 'file')
+    await writeFile(path, '')
+    const device = openTpm({ path })
+    await assert.rejects(device.send(COMMAND), { code: 'ZT-422-TPM' })
+    await device.close()
+  })
+
+  it('that gives back what it was sent has no response', async (t) => {
+    const path = join(await tempDir(t), 'fifo')
+    execFileSync('mkfifo', [path])
+    const device = openTpm({ path })
+    // A command says its own length as a response does; what it is a response to is for its reader to refuse.
+    assert.deepEqual(Buffer.from(await device.send(COMMAND)), COMMAND)
+    await assert.rejects(device.send(Buffer.from('8001ffffffff0000017b', 'hex')), { code: 'ZT-422-TPM' })
+    await device.close()
+  })
+})
