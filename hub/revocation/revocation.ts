@@ -75,6 +75,8 @@ export class Revocation {
     const obj = { id, x5t: thumbprint, not_after: expires }
     const change = await this.#deny(denied, obj, { grounds, decided })
     this.#parts.push()
+    // A token does not say with which certificate it was asked for: the identity asks for new ones.
+    await this.#parts.store.voidJoinTokens(id)
     await this.#disconnect([thumbprint])
     return change
   }
@@ -115,7 +117,7 @@ export class Revocation {
   async resume(): Promise<void> {
     const { denials, store } = this.#parts
     const open = denials.entries.filter(isOpen)
-    for (const { kind, value } of open) if (kind === 'id') await store.voidJoinTokens(value)
+    for (const { value, id = value } of open) await store.voidJoinTokens(id)
     await this.#disconnect(open.map(({ value }) => value))
   }
 

@@ -172,6 +172,13 @@ describe('the registry', () => {
       })
     })
 
+    it('takes the join tokens with it that it may have been used for', async () => {
+      await registry.joinToken({ node: NODE }, by(bob))
+      await registry.joinToken({ node: parseNodeName('n2') }, by(alice))
+      await registry.revoke(wish(), by(alice))
+      assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), ['n2'])
+    })
+
     it('has its connection ended again by the next start of the hub', async () => {
       await registry.revoke(wish(), by(alice))
       ended.length = 0
