@@ -65,15 +65,15 @@ class Replay {
     }
     const extended = event.digests.get(this.#bank)
     if (extended === undefined) throw refuseLog('bank', 'an event has no digest of the quoted bank', event)
-    const own = Buffer.compare(digest(this.#bank, event.data), extended) === 0
-    if (SELF_DIGESTED_EVENTS.has(event.type) && !own)
+    const data = this.#provedData(event, extended)
+    if (SELF_DIGESTED_EVENTS.has(event.type) && data === undefined)
       throw refuseLog('digest', 'an event has other data than were measured', event)
     this.#requirePlace(event)
     // Part 1 §11.4.7: the new value is the hash of the old one and what is extended.
     this.#values.set(event.pcr, digest(this.#bank, value, extended))
     const hex = Buffer.from(extended).toString('hex')
-    const { pcr, type, data } = event
-    this.measured.push(Object.freeze({ pcr, type, digest: hex, ...(own && { data }) }))
+    const { pcr, type } = event
+    this.measured.push(Object.freeze({ pcr, type, digest: hex, ...(data !== undefined && { data }) }))
   }
 
   requireValues(quoted: PcrValues): void {
@@ -84,6 +84,15 @@ class Replay {
       if (pcr < FIRST_OS_PCR && !this.#separated.has(pcr))
         throw refuseLog('separator', `the event log never closes PCR ${pcr}`)
     }
+  }
+
+  /** The data whose hash was extended, if the event has them. */
+  #provedData({ type, data }: LoggedEvent, extended: Uint8Array): Uint8Array | undefined {
+    const hashes = (bytes: Uint8Array): boolean => Buffer.compare(digest(this.#bank, bytes), extended) === 0
+    if (hashes(data)) return data
+    // Older releases of shim log one byte more than they measured (https://github.com/rhboot/shim/issues/184).
+    const shorter = data.subarray(0, -1)
+    return type === EVENT.efiVariableAuthority && data.length > 0 && hashes(shorter) ? shorter : undefined
   }
 
   #requirePlace(event: LoggedEvent): void {

@@ -1,6 +1,6 @@
 // EventTypes of the TCG PC Client Platform Firmware Profile (§10.4.1), by what the check of a log needs to know of them.
 
-export const EVENT = { noAction: 0x3, separator: 0x4 } as const
+export const EVENT = { noAction: 0x3, separator: 0x4, efiVariableAuthority: 0x8000_00e0 } as const
 
 const EFI = 0x8000_0000
 
@@ -36,7 +36,6 @@ const EFI_HANDOFF_TABLES2: number = EFI + 0xb
 const EFI_VARIABLE_BOOT2: number = EFI + 0xc
 const EFI_GPT_EVENT2: number = EFI + 0xd
 const EFI_HCRTM_EVENT: number = EFI + 0x10
-const EFI_VARIABLE_AUTHORITY: number = EFI + 0xe0
 const EFI_SPDM_FIRMWARE_BLOB: number = EFI + 0xe1
 const EFI_SPDM_FIRMWARE_CONFIG: number = EFI + 0xe2
 const EFI_SPDM_DEVICE_POLICY: number = EFI + 0xe3
@@ -61,23 +60,26 @@ export const PRE_BOOT_EVENTS: ReadonlySet<number> = new Set([
   EFI_HCRTM_EVENT,
 ])
 
-/** Whose digest is by the profile the hash of their data: with other data, they are another event under this name. */
+/**
+ * Whose digest is the hash of their data: with other data, they are another event under this name. EV_EVENT_TAG is not one of
+ * them, whatever the profile says: Linux measures an initrd under it.
+ */
 export const SELF_DIGESTED_EVENTS: ReadonlySet<number> = new Set([
   EVENT.separator,
   ACTION,
-  EVENT_TAG,
   CRTM_VERSION,
   EFI_VARIABLE_DRIVER_CONFIG,
   EFI_VARIABLE_BOOT2,
   EFI_GPT_EVENT,
   EFI_ACTION,
-  EFI_VARIABLE_AUTHORITY,
+  EVENT.efiVariableAuthority,
 ])
 
 export const KNOWN_EVENTS: ReadonlySet<number> = new Set([
   ...PRE_BOOT_EVENTS,
   ...SELF_DIGESTED_EVENTS,
   EVENT.noAction,
+  EVENT_TAG,
   COMPACT_HASH,
   IPL,
   IPL_PARTITION_DATA,

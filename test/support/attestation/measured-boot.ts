@@ -54,11 +54,9 @@ export function encodeEvent(event: BootEvent, banks: readonly TpmHash[] = ['sha1
   ])
 }
 
-/** TCG_PCClientPCREvent with a TCG_EfiSpecIDEvent that names SHA-1 and SHA-256. */
-export function header(): Uint8Array {
-  const algorithms = (['sha1', 'sha256'] as const).map((bank) =>
-    Buffer.concat([u16(hashId(bank)), u16(digest(bank).length)]),
-  )
+/** TCG_PCClientPCREvent with a TCG_EfiSpecIDEvent that names these algorithms. */
+export function header(banks: readonly TpmHash[] = ['sha1', 'sha256']): Uint8Array {
+  const algorithms = banks.map((bank) => Buffer.concat([u16(hashId(bank)), u16(digest(bank).length)]))
   const spec = Buffer.concat([
     text('Spec ID Event03\0'),
     u32(0),
