@@ -3,7 +3,7 @@ import { Agent } from 'node:https'
 import { after, before, describe, it } from 'node:test'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
-import { openDenyList, type DenyDocument } from '#shared/protocol/deny-list.ts'
+import { openDenyList, type DenyDocument, type DenyEntry } from '#shared/protocol/deny-list.ts'
 import { exchangeForm, exchangeRequest } from '#shared/protocol/exchange.ts'
 import { DENY_SUBJECT } from '#shared/protocol/subjects.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
@@ -16,7 +16,14 @@ import {
   rawRequest,
   TestClient,
 } from '#test/support/hub-client.ts'
-import { attest, joinNode, machine, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
+import {
+  attest,
+  connectNode,
+  joinNode,
+  machine,
+  spawnCommand,
+  type TestNode,
+} from '#test/support/hub-node.ts'
 import { eventually, needsNats } from '#test/support/nats.ts'
 
 const SVID_TTL_S = 8
@@ -116,6 +123,56 @@ describe('revocation', { skip: needsNats }, () => {
       const back = await joinNode(hub, await again(), { name: 'gone', machine: next })
       assert.equal((await alice.token(spawnCommand(back.id))).token_type, 'N_A')
       await back.close()
+    })
+  })
+
+  describe('of one certificate of a node', () => {
+    let node: TestNode
+    let next: TestNode
+    const since = Math.floor(Date.now() / 1000) - 60
+    before(async () => {
+      node = await joinNode(hub, await again(), { name: 'copied' })
+      const { thumbprint } = node.client.identity
+      const done = await alice.call('revoke', { thumbprint, reason: 'disk copied', since })
+      assert.equal(done.id, node.id)
+    })
+    after(async () => {
+      await (next ?? node)?.close()
+    })
+    const entryNow = async (): Promise<DenyEntry | undefined> => {
+      const { deny } = await (await again()).call('deny', {})
+      const { entries } = openDenyList(deny, { trust: alice.trust, now: Date.now() })
+      return entries.find(({ value }) => value === node.client.identity.thumbprint)
+    }
+
+    it('is on the list with whose it is, until when it lives and since when its data is suspect', async () => {
+      const entry = await entryNow()
+      assert.deepEqual([entry?.kind, entry?.id, entry?.since], ['thumbprint', node.id, since])
+      assert.equal((entry?.exp ?? 0) * 1000 >= node.client.identity.notAfter, true)
+    })
+
+    it('closes its connection to NATS', () =>
+      eventually('the connection ends', () => !node.client.channel.connected))
+
+    it('does not keep the node from its next certificate, with which it goes on', async () => {
+      await node.close()
+      next = await connectNode(hub, node.machine, { ready: false })
+      await next.hello()
+      assert.notEqual(next.client.identity.thumbprint, node.client.identity.thumbprint)
+      const { nodes } = await (await again()).call('node.list', {})
+      assert.equal(nodes.find(({ id }) => id === node.id)?.state, 'joined')
+    })
+
+    it('survives kill -9 of the hub', async () => {
+      await hub.restart()
+      assert.notEqual(await entryNow(), undefined)
+    })
+
+    it('is closed when it is allowed, and stays in the list', async () => {
+      await (await again()).call('allow', { thumbprint: node.client.identity.thumbprint })
+      const entry = await entryNow()
+      assert.equal(typeof entry?.until, 'number')
+      assert.deepEqual([entry?.since, entry?.reason], [since, 'disk copied'])
     })
   })
 
