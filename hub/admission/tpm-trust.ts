@@ -11,8 +11,8 @@ export function readTpmTrust({ roots, intermediates, allowEk, denyEk }: TpmConfi
   return {
     roots: roots.flatMap(readAuthorities),
     intermediates: intermediates.flatMap(readAuthorities),
-    denied: denyEk,
-    ...(allowEk !== undefined && { allowed: allowEk }),
+    denied: new Set(denyEk),
+    ...(allowEk !== undefined && { allowed: new Set(allowEk) }),
   }
 }
 

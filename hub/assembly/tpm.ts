@@ -1,4 +1,5 @@
 // The hub's part in attestation by TPM, if its configuration names whom it trusts for it.
+import { parseVkey } from '#shared/log/note.ts'
 import { PcrPolicies } from '../admission/pcr-policies.ts'
 import { TpmAttestor } from '../admission/tpm.ts'
 import { readTpmTrust } from '../admission/tpm-trust.ts'
@@ -15,7 +16,7 @@ export async function openTpmOffice(ground: Ground): Promise<TpmOffice | undefin
   const { config, clock, log } = options
   const { tpm, trustDomain: td, id: hubId } = config
   if (tpm === undefined) return undefined
-  const parts = { store: store.pcrPolicies, rows, clock, log, td, hubId, keys: tpm.policyKeys }
+  const parts = { store: store.pcrPolicies, rows, clock, log, td, hubId, keys: tpm.policyKeys.map(parseVkey) }
   const policies = await PcrPolicies.open(parts, tpm.policyFile)
   const attestor = new TpmAttestor({ store, trust: readTpmTrust(tpm), policies, log })
   return { attestor, policies }

@@ -29,6 +29,12 @@ describe('the configuration', () => {
     assert.equal(config.periods.svidTtlS, 300)
   })
 
+  it('takes no TPMs unless told whose', () => {
+    assert.equal(parseConfig(JSON.stringify(GOOD), '/etc/zt').tpm, undefined)
+    const { tpm } = parseConfig(JSON.stringify({ ...GOOD, tpm: { roots: ['vendor.pem'] } }), '/etc/zt')
+    assert.deepEqual([tpm?.roots, tpm?.allowEk, tpm?.denyEk], [['/etc/zt/vendor.pem'], undefined, []])
+  })
+
   const alice = { name: 'alice', uid: 1000, roles: ['operator'] }
   const refused: Record<string, object> = {
     'an unknown field': { debug: true },
@@ -47,6 +53,10 @@ describe('the configuration', () => {
     'an operator whose uid is text': { operators: [{ ...alice, uid: '1000' }] },
     'an operator whose uid is -1': { operators: [{ ...alice, uid: 4_294_967_295 }] },
     'a DNS name with a wildcard': { dnsNames: ['*.example'] },
+    'TPMs of no vendor': { tpm: { roots: [] } },
+    'an EK that is not a digest': { tpm: { roots: ['r'], denyEk: ['AB'.repeat(32)] } },
+    'a policy key that is none': { tpm: { roots: ['r'], policyKeys: ['pcr+00000000+AAAA'] } },
+    'a PCR policy without the keys that may sign one': { tpm: { roots: ['r'], policyFile: 'p.note' } },
     'no operators field': { operators: undefined },
   }
   for (const [what, change] of Object.entries(refused))

@@ -26,6 +26,12 @@ const refused: Readonly<Record<string, unknown>> = {
   'a capability twice': { ...SOUND, allow: { capabilities: ['network', 'network'] } },
   'an anchor age shorter than its heartbeat': { ...SOUND, anchor: { maxAgeS: 20 } },
   'a heartbeat of no seconds': { ...SOUND, anchor: { heartbeatS: 0 } },
+  'a TPM that is nowhere': { ...SOUND, tpm: {} },
+  'a TPM in two places': { ...SOUND, tpm: { device: '/dev/tpmrm0', tcp: '127.0.0.1:2321' } },
+  'a TPM of a relative path': { ...SOUND, tpm: { device: 'tpmrm0' } },
+  'a TPM without a port': { ...SOUND, tpm: { tcp: '127.0.0.1' } },
+  'a TPM on port 0': { ...SOUND, tpm: { tcp: '127.0.0.1:0' } },
+  'a TPM on a port that is none': { ...SOUND, tpm: { tcp: '127.0.0.1:65536' } },
   'a duplicate field': '{"name":"a","name":"b","stateDir":"/a","workspaceRoot":"/b"}',
   'a comment': '{"name":"a"} // x',
   'no json': 'name = mac-mini',
@@ -36,6 +42,17 @@ describe("the node's configuration", () => {
   for (const [what, value] of Object.entries(refused)) {
     it(`refuses ${what}`, () => assert.throws(() => parse(value), { code: 'ZT-400-CONFIG' }))
   }
+
+  it('says where the TPM is', () => {
+    const eventLog = '/sys/kernel/security/tpm0/binary_bios_measurements'
+    const where = (tpm: object): unknown => parse({ ...SOUND, tpm }).tpm
+    assert.deepEqual(where({ device: '/dev/tpmrm0' }), { where: { path: '/dev/tpmrm0' }, eventLog })
+    assert.deepEqual(where({ tcp: '[::1]:2321', eventLog: '/var/log/boot' }), {
+      where: { host: '::1', port: 2321 },
+      eventLog: '/var/log/boot',
+    })
+    assert.equal(parse(SOUND).tpm, undefined)
+  })
 
   it('names the field that is wrong', () => {
     assert.throws(() => parse({ ...SOUND, name: 'Mac' }), { message: /"name"/ })
