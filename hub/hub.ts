@@ -20,7 +20,7 @@ export type { HubOptions } from './assembly/ground.ts'
 
 export interface Hub {
   readonly port: number
-  /** Looks at the bundle and the ladder again, as it does by itself every half minute. */
+  /** Looks at the bundle, the ladder and the files of the bundle endpoint again, as it does by itself every half minute. */
   refresh(): Promise<void>
   close(): Promise<void>
 }
@@ -93,6 +93,12 @@ interface Running {
   readonly upkeep: TrustUpkeep
 }
 
+// What cannot be read of one must not keep the other from being looked at.
+async function refresh({ upkeep, served }: Running): Promise<void> {
+  const outcomes = await Promise.allSettled([upkeep.refresh(), served?.refresh()])
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+}
+
 async function heartbeat({ options, log }: Ground): Promise<void> {
   const { clock, config } = options
   if (clock.now() - log.head().ts < config.periods.heartbeatS * 1000) return
@@ -111,7 +117,7 @@ function keepUp(running: Running): Maintenance {
     { name: 'push', run: () => bus.pushDenyList() },
     { name: 'keys', run: () => ground.encKeys.rotate() },
     { name: 'jwt-keys', run: () => ground.jwtAuthority.rotate() },
-    { name: 'refresh', run: () => running.upkeep.refresh() },
+    { name: 'refresh', run: () => refresh(running) },
     { name: 'prune', run: () => ground.store.prune(clock.now()) },
     { name: 'tidy', run: () => revocation.tidy() },
     { name: 'heartbeat', run: () => heartbeat(ground) },
@@ -168,7 +174,7 @@ async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {
   const running = { ground, broker, bus, revocation, http, served, upkeep }
   const maintenance = keepUp(running)
   undo.push(() => maintenance.close())
-  return { port: http.port, refresh: () => upkeep.refresh(), close: () => undo.run() }
+  return { port: http.port, refresh: () => refresh(running), close: () => undo.run() }
 }
 
 /** Starts a hub on what `hub init` and the ceremony made. Rejects with the code of the part that could not start. */

@@ -156,7 +156,8 @@ export async function joinNode(
   by: TestClient,
   options: { name: string; ready?: boolean; machine?: TestMachine },
 ): Promise<TestNode> {
-  const who = options.machine ?? machine(options.name)
+  const origin = `${hub.trustDomain}/log/node/${options.name}/e1`
+  const who = options.machine ?? machine(options.name, { origin })
   const { join: text } = await by.call('node.join-token', { node: parseNodeName(options.name) })
   return connectNode(hub, who, { join: text, ready: options.ready ?? true })
 }
