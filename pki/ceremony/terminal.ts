@@ -40,7 +40,6 @@ export class TerminalOperator implements Operator {
   }
 
   async ask({ text, secret = false }: Question): Promise<string> {
-    this.#output.write(`${text}\n> `)
     // readline echoes what is typed to its output: a secret is echoed to nowhere.
     const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
     const lines = createInterface({
@@ -50,13 +49,14 @@ export class TerminalOperator implements Operator {
       historySize: 0,
     })
     try {
+      // Only now, as the terminal itself would show what is typed before readline has turned that off.
+      this.#output.write(`${text}\n> `)
       return await new Promise<string>((resolve, reject) => {
         lines.once('line', resolve)
         lines.once('SIGINT', () => reject(unconfirmed('the operator ended the ceremony')))
         lines.once('close', () => reject(unconfirmed('the terminal was closed')))
       })
     } finally {
-      lines.removeAllListeners('close')
       lines.close()
       if (secret) this.#output.write('\n')
     }

@@ -29,13 +29,14 @@ async function rewrite(
   file: string,
   change: (lines: TranscriptBody[]) => TranscriptBody[],
 ): Promise<void> {
-  const bodies = verifyTranscript(await readFile(file, 'utf8')).map(({ hash: _, ...body }) => body)
-  let prev = 'A'.repeat(43)
+  const read = verifyTranscript(await readFile(file, 'utf8'))
+  const bodies = read.map(({ seq, prev, at, step, facts }) => ({ seq, prev, at, step, facts }))
+  let last = 'A'.repeat(43)
   const lines: TranscriptLine[] = []
   for (const [seq, body] of change(bodies).entries()) {
-    const next = { ...body, seq, prev }
-    prev = lineHash(next)
-    lines.push({ ...next, hash: prev })
+    const next = { ...body, seq, prev: last }
+    last = lineHash(next)
+    lines.push({ ...next, hash: last })
   }
   await writeFile(file, lines.map((line) => `${canonicalJson(line)}\n`).join(''))
   await writeFile(`${file}.sigs`, signHead(summarizeTranscript(lines), table.officers))
