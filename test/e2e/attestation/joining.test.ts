@@ -14,6 +14,7 @@ import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
+import { renewWithTpmKey } from '#test/support/tpm-svid-key.ts'
 import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
 
 describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
@@ -95,6 +96,16 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     const rebooted = hubRows().filter(({ type }) => type === 'node.rebooted')
     assert.deepEqual(rebooted[0]?.obj?.['resets'], [before, before + 1])
     assert.equal(rebooted.length, 1)
+  })
+
+  it('marks an SVID whose key the TPM has certified as its own, and refuses one whose key it has not', async () => {
+    await renewWithTpmKey(hub, mini)
+    const { attestation } = await inspect('mini')
+    assert.equal(attestation?.svidKey, 'tpm')
+    assert.equal(hubRows()[attestation?.rows.issued ?? -1]?.obj?.['svid_key'], 'tpm')
+    assert.equal(await codeOf(renewWithTpmKey(hub, mini, 'another')), 'ZT-401-TPM-CERTIFY')
+    await mini.renew()
+    assert.equal((await inspect('mini')).attestation?.svidKey, 'soft')
   })
 
   it('knows the machine after a restart of its own', async () => {
