@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { machineLine, type BenchRow, type Sample } from './measure.ts'
 import { audit } from './rows/audit.ts'
+import { revocation } from './rows/revocation.ts'
 import { run } from './rows/run.ts'
 import { spawnShare } from './rows/spawn-share.ts'
 import { svidRate } from './rows/svid-rate.ts'
@@ -15,6 +16,7 @@ const SUITES: ReadonlyMap<string, () => Promise<BenchRow[]>> = new Map([
   ['svid', svidRate],
   ['audit', audit],
   ['run', run],
+  ['revocation', revocation],
 ])
 
 const figure = (value: number): string =>
