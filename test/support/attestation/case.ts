@@ -99,7 +99,7 @@ export interface RegisteredMachine {
 export interface AttackCase {
   readonly v: 1
   readonly name: string
-  /** A1 to A24, or `none` for genuine evidence */
+  /** A1 to A24; `T13` for a machine that started something else than it should; `none` for genuine evidence */
   readonly attack: string
   readonly what: string
   readonly made: string
@@ -156,7 +156,7 @@ const known = object({
 const attackCase: Parser<AttackCase> = object({
   v: literal(1),
   name: string({ max: 80, pattern: /^[a-z0-9-]+$/ }),
-  attack: string({ max: 4, pattern: /^(?:A[1-9]|A1[0-9]|A2[0-4]|none)$/ }),
+  attack: string({ max: 4, pattern: /^(?:A[1-9]|A1[0-9]|A2[0-4]|T13|none)$/ }),
   what: text,
   made: text,
   evidence,

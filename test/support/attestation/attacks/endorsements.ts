@@ -1,9 +1,15 @@
 // A11, A14, A15 and A16: endorsement keys of other TPMs, other makers, or of nobody.
 import { createHash } from 'node:crypto'
+import { encodePublic2b } from '#shared/tpm/public.ts'
+import { ENDORSEMENT_TEMPLATES } from '#shared/tpm/templates.ts'
+import * as write from '#shared/x509/der-writer.ts'
+import { OID } from '#shared/x509/oid.ts'
+import { pointOf } from '../../forged-tpm.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { extension } from '../../raw-certificate.ts'
 import {
   basicConstraints,
+  ecKeys,
   keyUsage,
   tcgName,
   VendorCa,
@@ -47,6 +53,9 @@ function chains(join: Join): AttackCase[] {
   const chain = { attack: 'A14', made: BY_HAND, expect: 'ZT-401-TPM-EK-CHAIN' } as const
   const expired = { notBefore: VENDOR_FROM, notAfter: rig.now - 1000 }
   const self = { subject: 'self', issuer: 'self', signer: vendor.issuerKeys.privateKey }
+  const issuedBy = (extensions: readonly Uint8Array[]): Partial<CaseKnowledge> => ({
+    intermediates: [vendor.authority({ subject: 'vendor issuer', spki: vendor.issuerKeys.spki, extensions })],
+  })
   const limited = vendor.authority({ extensions: [basicConstraints(true, 0), keyUsage('keyCertSign')] })
   return [
     attackCase(
@@ -94,16 +103,21 @@ function chains(join: Join): AttackCase[] {
     ),
     attackCase(
       'a14-issuer-without-ca',
-      { ...chain, what: 'an EK certificate as the issuer of another' },
-      of(vendor.ek(spki), {
-        intermediates: [
-          vendor.ek(vendor.issuerKeys.spki, {
-            subject: 'vendor issuer',
-            issuer: 'vendor root',
-            signer: vendor.rootKeys.privateKey,
-          }),
-        ],
-      }),
+      {
+        ...chain,
+        what: 'an issuer that may sign certificates by its key usage, and is no certification authority',
+      },
+      of(vendor.ek(spki), issuedBy([basicConstraints(false), keyUsage('keyCertSign')])),
+    ),
+    attackCase(
+      'a14-issuer-that-may-not-sign',
+      { ...chain, what: 'a certification authority whose key usage does not let it sign certificates' },
+      of(vendor.ek(spki), issuedBy([basicConstraints(true), keyUsage('cRLSign')])),
+    ),
+    attackCase(
+      'a14-too-deep',
+      { ...chain, what: 'a chain of five issuers' },
+      withCertificates(join, [vendor.ek(spki)], { roots: [vendor.root], intermediates: deepChain(vendor) }),
     ),
   ]
 }
@@ -116,7 +130,7 @@ function profiles(join: Join): AttackCase[] {
   const of = (change: Partial<CertificateParts>, by: Uint8Array = spki): CaseParts =>
     withCertificates(join, [vendor.ek(by, change)], known)
   const profile = { attack: 'A14', made: BY_HAND, expect: 'ZT-401-TPM-EK-CERT' } as const
-  const authority = [tcgName(), basicConstraints(true), keyUsage('keyCertSign', 'keyAgreement')]
+  const authority = [tcgName(), basicConstraints(true), keyUsage('keyAgreement')]
   const genuine = vendor.ek(spki)
   return [
     attackCase(
@@ -128,6 +142,26 @@ function profiles(join: Join): AttackCase[] {
       'a14-signing-key-as-ek',
       { ...profile, what: 'a certificate whose key signs' },
       of({ extensions: [tcgName(), basicConstraints(false), keyUsage('digitalSignature')] }),
+    ),
+    attackCase(
+      'a14-no-key-usage',
+      { ...profile, what: 'a certificate that does not say what its key is for' },
+      of({ extensions: [tcgName(), basicConstraints(false)] }),
+    ),
+    attackCase(
+      'a14-giant-rsa',
+      { ...profile, what: 'an RSA key of 16384 bits, to keep the verifier busy' },
+      of({}, giantRsa()),
+    ),
+    attackCase(
+      'a14-other-form',
+      {
+        attack: 'A14',
+        made: 'the EK and its certificate by hand; the rest by swtpm',
+        expect: 'ZT-401-TPM-EK-TEMPLATE',
+        what: 'a certified EK that anybody may use, without the policy of the template',
+      },
+      otherForm(join, vendor),
     ),
     attackCase(
       'a14-nameless',
@@ -223,4 +257,32 @@ function withCertificates(
 
 function genuineExtensions(): Uint8Array[] {
   return [tcgName(), basicConstraints(false), keyUsage('keyAgreement')]
+}
+
+function deepChain(vendor: VendorCa): Uint8Array[] {
+  const { issuerKeys, rootKeys } = vendor
+  return [0, 1, 2, 3].map((level) =>
+    vendor.authority({
+      subject: level === 0 ? 'vendor issuer' : `level ${level}`,
+      issuer: level === 3 ? 'vendor root' : `level ${level + 1}`,
+      spki: level === 0 ? issuerKeys.spki : rootKeys.spki,
+    }),
+  )
+}
+
+function giantRsa(): Uint8Array {
+  const modulus = new Uint8Array(2048).fill(0xff)
+  const key = write.sequence(write.integer(modulus), write.integer(Uint8Array.of(1, 0, 1)))
+  return write.sequence(write.sequence(write.oid(OID.rsaEncryption), write.der(0x05)), write.wholeBits(key))
+}
+
+function otherForm(join: Join, vendor: VendorCa): CaseParts {
+  const { spki } = ecKeys()
+  const form = ENDORSEMENT_TEMPLATES.get('ecc-p256')?.area
+  if (form?.type !== 'ecc') throw new Error('the template is one of a curve')
+  const area = encodePublic2b({ ...form, authPolicy: new Uint8Array(), unique: pointOf(spki) })
+  const known = { roots: [vendor.root], intermediates: [vendor.issuer] }
+  const parts = withCertificates(join, [vendor.ek(spki)], known)
+  const endorsement = { certificates: [vendor.ek(spki)], public: area }
+  return { ...parts, evidence: { ...parts.evidence, endorsement } }
 }

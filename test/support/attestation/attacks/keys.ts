@@ -2,11 +2,13 @@
 import { sign } from 'node:crypto'
 import { generateP256 } from '#shared/jose/keys.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
-import { attestationKey } from '#shared/tpm/templates.ts'
+import type { TpmBlob } from '#shared/tpm/object-calls.ts'
+import { encodePublic2b } from '#shared/tpm/public.ts'
+import { attestationKey, signingKey } from '#shared/tpm/templates.ts'
 import { createCsr } from '#shared/x509/csr.ts'
 import * as write from '#shared/x509/der-writer.ts'
 import { OID } from '#shared/x509/oid.ts'
-import { attest, attributes, quoteBody, signAttest, softAk } from '../../forged-tpm.ts'
+import { attest, attributes, pointOf, quoteBody, signAttest, softAk } from '../../forged-tpm.ts'
 import type { AttackCase, CaseEvidence } from '../case.ts'
 import {
   challengeFor,
@@ -20,7 +22,7 @@ import {
   type Machine,
   type Rig,
 } from '../rig.ts'
-import { attackCase, createAsAk, FROM_TPM, joinWith, tpmCsr } from './made.ts'
+import { attackCase, createAsAk, FROM_TPM, joinWith, tpmCsr, type CaseParts } from './made.ts'
 
 export async function keyCases(rig: Rig): Promise<AttackCase[]> {
   return [...(await falseAks(rig)), ...(await falseRequests(rig)), ...(await foreignKeys(rig))]
@@ -143,6 +145,16 @@ async function foreignKeys(rig: Rig): Promise<AttackCase[]> {
       { evidence, challenge, known },
     ),
     attackCase(
+      'a24-certification-of-another-key',
+      {
+        attack: 'A24',
+        what: 'a key in software with the public area of one of the TPM, beside the certification of a key that is in the TPM',
+        made: 'the requested key and its public area by hand; the rest by swtpm',
+        expect: 'ZT-401-TPM-CERTIFY',
+      },
+      await softKeyCertified(rig, own),
+    ),
+    attackCase(
       'a24-stale-certification',
       {
         attack: 'A24',
@@ -161,6 +173,18 @@ async function foreignKeys(rig: Rig): Promise<AttackCase[]> {
       },
     ),
   ]
+}
+
+async function softKeyCertified(rig: Rig, own: TpmBlob): Promise<CaseParts> {
+  const { x } = rig
+  const challenge = challengeFor(rig, x.svid)
+  const signed = await x.attester.certify(x.ak, own, extraOf(challenge))
+  const area = encodePublic2b({ ...signingKey(), unique: pointOf(x.svid.spki) })
+  return {
+    evidence: { quote: await quoteOf(x, challenge), certified: { public: area, ...signed }, csr: x.csr },
+    challenge,
+    known: knownTo(rig, { registered: [registered(x)] }),
+  }
 }
 
 /** PKCS#10 with everything in it that nobody may wish for, signed by the key of machine X. */

@@ -1,6 +1,7 @@
 // A17, A21 and A22: evidence that was good once, and attempts to do without any.
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseNodeName } from '#shared/identity/names.ts'
 import { parseAttest, type ClockInfo } from '#shared/tpm/attest.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import type { AttackCase, CaseEvidence } from '../case.ts'
@@ -32,8 +33,38 @@ export async function stateCases(rig: Rig): Promise<AttackCase[]> {
       },
       { evidence: { joinToken: true }, challenge, known },
     ),
+    ...drifts(rig, { evidence, challenge, known }),
     ...clocks(rig),
     await restoredSnapshot(rig),
+  ]
+}
+
+/** T13: the quote is genuine, and what it says is not what the policy accepts. */
+function drifts(rig: Rig, { evidence, challenge, known }: CaseParts): AttackCase[] {
+  const words = { attack: 'T13', made: FROM_TPM, expect: 'ZT-403-PCR' } as const
+  const [set] = rig.policy.sets
+  if (set === undefined) throw new Error('the policy has a set')
+  const under = (change: Partial<typeof set>): CaseParts => ({
+    evidence,
+    challenge,
+    known: { ...known, pcrPolicy: { ...rig.policy, sets: [{ ...set, ...change }] } },
+  })
+  return [
+    attackCase(
+      't13-drift',
+      { ...words, what: 'the machine has started another boot loader than the policy accepts' },
+      under({ values: { ...set.values, 4: 'ab'.repeat(32) } }),
+    ),
+    attackCase(
+      't13-ended-set',
+      { ...words, what: 'the set that accepts it has ended' },
+      under({ notAfter: rig.now }),
+    ),
+    attackCase(
+      't13-set-of-another-node',
+      { ...words, what: 'the set that accepts it is for another node' },
+      under({ nodes: [parseNodeName('build-box')] }),
+    ),
   ]
 }
 
