@@ -33,6 +33,8 @@ export interface TpmMachineOptions {
   readonly dir: string
   readonly epoch?: number
   readonly log?: LogIdentity
+  /** where the firmware's log is */
+  readonly eventLog?: string
 }
 
 export class TpmMachine {
@@ -41,9 +43,12 @@ export class TpmMachine {
   readonly keyFile: string
   readonly log: LogIdentity
   readonly #hub: TestHub
+  readonly #eventLog: string
 
-  constructor(hub: TestHub, { name, tpm, dir, epoch = 1, log }: TpmMachineOptions) {
+  constructor(hub: TestHub, options: TpmMachineOptions) {
+    const { name, tpm, dir, epoch = 1, log, eventLog = '/nonexistent' } = options
     this.#hub = hub
+    this.#eventLog = eventLog
     this.name = name
     this.tpm = tpm
     mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -80,7 +85,7 @@ export class TpmMachine {
   }
 
   #parts(): Parameters<typeof tpmAttestor>[0] {
-    return { settings: { where: this.tpm.device, eventLog: '/nonexistent' }, keyFile: this.keyFile }
+    return { settings: { where: this.tpm.device, eventLog: this.#eventLog }, keyFile: this.keyFile }
   }
 }
 
