@@ -13,6 +13,8 @@ for (const output of ['ladder.json', 'ladder.transcript']) {
     await writeFile(join(table.dir, output), 'precious')
     await assert.rejects(table.run(file), { code: 'ZT-409-EXISTS' })
     assert.equal(await table.text(output), 'precious')
+    // Nothing had begun: a ceremony that had signed would have said so.
+    assert.equal(table.told.filter((line) => line.includes('opened key store')).length, 1)
   })
 }
 
