@@ -1,5 +1,5 @@
 // Judges a case of the corpus as the hub does, with the hub's own verifier. What the hub's store decides (that a challenge is
-// used once, and T10) is a rule of few lines here: the tests of admission beside the corpus show that the hub's is the same.
+// used once, and T10) is a rule of few lines here: test/attack/tpm-*.test.ts show that a running hub keeps it.
 import { requireActivation } from '#hub/attestation/activation.ts'
 import { verifyAk, type VerifiedAk } from '#hub/attestation/attestation-key.ts'
 import { readConfiguredAuthority } from '#hub/attestation/ek-certificate.ts'
