@@ -11,11 +11,11 @@ import { TpmCommands } from '#shared/host/tpm/commands.ts'
 import { openTpm, type TpmDevice } from '#shared/host/tpm/device.ts'
 import { sign } from '#shared/tpm/attest-calls.ts'
 import { parseAttest, parseCreationData, type TpmAttest } from '#shared/tpm/attest.ts'
-import { HANDLE, HANDLE_RANGE } from '#shared/tpm/constants.ts'
+import { COMMAND, HANDLE, HANDLE_RANGE } from '#shared/tpm/constants.ts'
 import { makeCredential } from '#shared/tpm/credential.ts'
 import { certifiesKey } from '#shared/tpm/ek-area.ts'
 import { createPrimary, load } from '#shared/tpm/object-calls.ts'
-import type { PcrSelection } from '#shared/tpm/pcr.ts'
+import { pcrDigest, type PcrSelection } from '#shared/tpm/pcr.ts'
 import { nameOf, parsePublic2b, type TpmPublic } from '#shared/tpm/public.ts'
 import { parseTpmSignature, verifyTpmSignature } from '#shared/tpm/signature.ts'
 import { STORAGE_PRIMARY, type EndorsementKind } from '#shared/tpm/templates.ts'
@@ -276,6 +276,42 @@ describe('tpm: attestation', () => {
     }
     quoted = true
     await extending
+  })
+
+  it('takes registers and quote again when a register changed in between', async (t) => {
+    const tpm = await startSwtpm(t)
+    const [device, other] = [tpm.open(), await opened(t, tpm.open())]
+    let quotes = 0
+    const between: TpmDevice = {
+      async send(command) {
+        if (Buffer.from(command).readUInt32BE(6) !== COMMAND.quote) return device.send(command)
+        quotes += 1
+        if (quotes === 1) await other.extendPcr('sha256', 16, SECRET)
+        return device.send(command)
+      },
+      close: () => device.close(),
+    }
+    const attester = await opened(t, between)
+    const { attest, pcrs } = await attester.quote(await attester.createAk(), NONCE, SCRATCH)
+    assert.equal(quotes, 2)
+    const { attested } = parseAttest(attest)
+    assert.ok(attested.kind === 'quote')
+    assert.deepEqual(attested.pcrDigest, pcrDigest([...pcrs.values()], 'sha256'))
+  })
+
+  it('refuses values of registers that are not those of the quote', async (t) => {
+    const device = (await startSwtpm(t)).open()
+    const lying: TpmDevice = {
+      async send(command) {
+        const response = Buffer.from(await device.send(command))
+        // The last octet is one of the last value's.
+        if (Buffer.from(command).readUInt32BE(6) === COMMAND.pcrRead) response[response.length - 1] = 1
+        return response
+      },
+      close: () => device.close(),
+    }
+    const attester = await opened(t, lying)
+    await assert.rejects(attester.quote(await attester.createAk(), NONCE, SCRATCH), { code: 'ZT-422-TPM' })
   })
 
   it('refuses a bank that the TPM does not keep', async (t) => {

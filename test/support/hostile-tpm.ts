@@ -10,6 +10,8 @@ export interface HostileTpm {
   readonly port: number
   /** commands so far */
   readonly commands: readonly Buffer[]
+  /** connections that were ever made */
+  connections(): number
   /** Answers late, on every connection that is still open. */
   say(bytes: Uint8Array): void
 }
@@ -43,10 +45,11 @@ export async function hostileTpm(
     server.close()
     await once(server, 'close')
   })
+  const connections = (): number => sockets.size
   const say = (bytes: Uint8Array): void => {
     for (const socket of sockets) socket.write(bytes)
   }
-  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port, commands, say }
+  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port, commands, connections, say }
 }
 
 function respond(socket: Socket, answer: HostileAnswer): void {

@@ -1,12 +1,14 @@
 // What goes to a TPM and how its refusals are named, by the numbers of the specification.
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { byPassword, byPolicy, encodeCall, handleIn, parseResponse, tpmCall } from '#shared/tpm/call.ts'
+import type { TpmAttribute } from '#shared/tpm/constants.ts'
 import { makeCredential } from '#shared/tpm/credential.ts'
 import { flushContext, unseal } from '#shared/tpm/object-calls.ts'
 import { getRandom } from '#shared/tpm/platform-calls.ts'
 import { endorsementPolicy } from '#shared/tpm/policy.ts'
-import { attributeBits } from '#shared/tpm/public.ts'
+import { attributeBits, type TpmPublic } from '#shared/tpm/public.ts'
 import { mayTryAgain, responseCodeName } from '#shared/tpm/response-code.ts'
 import {
   attestationKey,
@@ -132,24 +134,32 @@ describe('a template', () => {
 
 describe('a credential', () => {
   const akName = new Uint8Array(34)
-  it('is made for no key that cannot open it', () => {
-    const ek = ENDORSEMENT_TEMPLATES.get('ecc-p256')?.area
-    assert.ok(ek !== undefined)
-    const keys = [
-      attestationKey('ecdsa-p256'),
-      signingKey(),
-      sealedData(),
-      ek,
-      { ...ek, symmetric: undefined },
-    ]
-    for (const key of keys)
+  const spki = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({
+    format: 'der',
+    type: 'spki',
+  })
+  const ek = { ...STORAGE_PRIMARY, unique: { x: spki.subarray(-64, -32), y: spki.subarray(-32) } }
+  const without = (name: TpmAttribute): ReadonlySet<TpmAttribute> =>
+    new Set([...ek.attributes].filter((other) => other !== name))
+  const cannot: Record<string, TpmPublic> = {
+    'is not restricted': { ...ek, attributes: without('restricted') },
+    'does not decrypt': { ...ek, attributes: without('decrypt') },
+    'has no cipher': { ...ek, symmetric: undefined },
+    'has a cipher in another mode': { ...ek, symmetric: { algorithm: 'aes', keyBits: 128, mode: 'cbc' } },
+    'is no point': { ...ek, unique: STORAGE_PRIMARY.unique },
+    'is sealed data': sealedData(),
+  }
+  for (const [what, key] of Object.entries(cannot)) {
+    it(`is not made for a key that ${what}`, () => {
+      makeCredential({ ek, akName, secret: new Uint8Array(32) })
       assert.throws(() => makeCredential({ ek: key, akName, secret: new Uint8Array(32) }), {
         code: 'ZT-422-TPM',
       })
-  })
+    })
+  }
+
   for (const length of [0, 33]) {
     it(`is not made of ${length} bytes`, () => {
-      const ek = { ...STORAGE_PRIMARY }
       assert.throws(() => makeCredential({ ek, akName, secret: new Uint8Array(length) }), {
         code: 'ZT-422-TPM',
       })

@@ -1,9 +1,10 @@
 // The structures of a TPM, by vectors: made by swtpm 0.7.1, named by tpm2-tools 5.4. Each field that means something is bent once.
 import assert from 'node:assert/strict'
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { constants, createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { parseAttest, parseCreationData } from '#shared/tpm/attest.ts'
 import { certificatesInArea, certifiesKey } from '#shared/tpm/ek-area.ts'
+import type { TpmHash } from '#shared/tpm/hash.ts'
 import { encodePcrSelections, parsePcrSelections, pcrDigest } from '#shared/tpm/pcr.ts'
 import {
   encodePublic,
@@ -12,8 +13,9 @@ import {
   parsePublic,
   parsePublic2b,
   type EccPublic,
+  type RsaPublic,
 } from '#shared/tpm/public.ts'
-import { parseTpmSignature, verifyTpmSignature } from '#shared/tpm/signature.ts'
+import { parseTpmSignature, verifyTpmSignature, type TpmSignature } from '#shared/tpm/signature.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import { attestationKey } from '#shared/tpm/templates.ts'
 
@@ -48,6 +50,12 @@ function key(): EccPublic {
   const area = parsePublic2b(PUBLIC)
   assert.ok(area.type === 'ecc')
   return area
+}
+
+function rsaKey(publicKey: KeyObject): RsaPublic {
+  const area = attestationKey('rsassa-2048')
+  assert.ok(area.type === 'rsa')
+  return { ...area, unique: Buffer.from(publicKey.export({ format: 'jwk' }).n ?? '', 'base64url') }
 }
 
 /** A P-256 key whose x begins with a zero octet: about one in 256. */
@@ -227,6 +235,41 @@ describe('a signature', () => {
     const anyScheme = { ...key(), scheme: undefined }
     assert.ok(verifyTpmSignature(anyScheme, parseTpmSignature(QUOTE_SIGNATURE), QUOTE))
     assert.equal(verifyTpmSignature(anyScheme, parseTpmSignature(ecdsa(r, s, '0004')), QUOTE), false)
+  })
+
+  it('by the right key in another scheme or hash than the key says does not verify', () => {
+    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const spki = ec.publicKey.export({ format: 'der', type: 'spki' })
+    const point = { x: spki.subarray(-64, -32), y: spki.subarray(-32) }
+    const [eccArea, rsaArea] = [{ ...key(), unique: point }, rsaKey(rsa.publicKey)]
+    const made = (algorithm: 'ecdsa' | 'rsassa' | 'rsapss', hash: TpmHash): TpmSignature => {
+      const padding = constants[algorithm === 'rsapss' ? 'RSA_PKCS1_PSS_PADDING' : 'RSA_PKCS1_PADDING']
+      const raw =
+        algorithm === 'ecdsa'
+          ? sign(hash, QUOTE, { key: ec.privateKey, dsaEncoding: 'ieee-p1363' })
+          : sign(hash, QUOTE, { key: rsa.privateKey, padding })
+      if (algorithm === 'ecdsa') return { algorithm, hash, r: raw.subarray(0, 32), s: raw.subarray(32) }
+      return { algorithm, hash, bytes: raw }
+    }
+    for (const [area, algorithm, hash, good] of [
+      [eccArea, 'ecdsa', 'sha256', true],
+      [eccArea, 'ecdsa', 'sha384', false],
+      [eccArea, 'ecdsa', 'sha1', false],
+      [eccArea, 'rsassa', 'sha256', false],
+      [rsaArea, 'rsassa', 'sha256', true],
+      [rsaArea, 'rsassa', 'sha384', false],
+      [rsaArea, 'rsapss', 'sha256', false],
+      [rsaArea, 'ecdsa', 'sha256', false],
+      [{ ...rsaArea, scheme: undefined }, 'rsapss', 'sha384', true],
+      [{ ...rsaArea, scheme: undefined }, 'rsassa', 'sha1', false],
+      [{ ...eccArea, scheme: undefined }, 'ecdsa', 'sha1', false],
+    ] as const)
+      assert.equal(
+        verifyTpmSignature(area, made(algorithm, hash), QUOTE),
+        good,
+        `${area.type} ${algorithm} ${hash}`,
+      )
   })
 
   const refused: Record<string, Uint8Array> = {
