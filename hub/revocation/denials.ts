@@ -133,16 +133,22 @@ export class Denials {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const held = await this.#parts.store.read()
       const entries = edit(held.entries)
-      const next = entries === held.entries ? held : { ver: held.ver + 1, entries }
+      const next = entries === held.entries ? held : { ver: this.#nextVersion(held), entries }
       // A list that cannot be signed would end every renewal. One that denies nobody more is never refused.
       if (entries.length > held.entries.length) this.#requireRoom(next)
       row ??= await write()
-      if (next !== held && !(await this.#parts.store.replace(held.ver, entries))) continue
+      if (next !== held && !(await this.#parts.store.replace(held.ver, next))) continue
       // If we crash here the list is in force from the next start on, and with every node from its next renewal.
       this.#enforce(next)
       return { ver: next.ver, row }
     }
     throw new ZtError('ZT-503-STORE', 'the deny list could not be changed: too many writers')
+  }
+
+  // Not counted from one: a hub that was set back to an older copy of its store would repeat versions that nodes have
+  // seen, and they would take its next revocations for old ones.
+  #nextVersion({ ver }: StoredDenials): number {
+    return Math.max(ver + 1, this.#nowS())
   }
 
   #requireRoom({ ver, entries }: StoredDenials): void {

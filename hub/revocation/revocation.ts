@@ -126,7 +126,7 @@ export class Revocation {
     const { denials, rows, push } = this.#parts
     const before = denials.entries.length
     const change = await denials.tidy(() =>
-      rows.append({ type: 'deny.updated', out: 'info', obj: { ver: denials.version + 1, entries: before } }),
+      rows.append({ type: 'deny.updated', out: 'info', obj: { ver: denials.version, entries: before } }),
     )
     if (change !== undefined) push()
   }

@@ -201,8 +201,8 @@ export interface Denials {
 
 export interface DenyStore {
   read(): Promise<Denials>
-  /** Replaces the list if it is still of `expectVer`, as version expectVer + 1; false when it is not. */
-  replace(expectVer: number, entries: readonly DenyEntry[]): Promise<boolean>
+  /** Replaces the list if it is still of `expectVer`, which is below `next.ver`; false when it is not. */
+  replace(expectVer: number, next: Denials): Promise<boolean>
 }
 
 export interface IssuedCredential {

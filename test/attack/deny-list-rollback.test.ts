@@ -98,5 +98,8 @@ describe('a deny list from before a revocation', { skip: needsMesh }, () => {
     await alice.leave()
     assert.equal(await judged(nodeKey), REVOKED)
     assert.deepEqual(versions(), before)
+    // And whom it revokes from then on is revoked everywhere: its lists are not taken for old ones.
+    await mesh.out(['revoke', 'operator/eve', '--yes'])
+    await eventually('the newer list', () => (versions().length > before.length ? true : undefined))
   })
 })

@@ -323,14 +323,15 @@ for (const implementation of IMPLEMENTATIONS) {
 
       it('grows by one version with every change and survives a restart', async () => {
         assert.deepEqual(await store.denials.read(), { ver: 0, entries: [] })
-        assert.equal(await store.denials.replace(0, [entry]), true)
+        assert.equal(await store.denials.replace(0, { ver: 7, entries: [entry] }), true)
         await reopen()
-        assert.deepEqual(await store.denials.read(), { ver: 1, entries: [entry] })
+        assert.deepEqual(await store.denials.read(), { ver: 7, entries: [entry] })
       })
 
       it('is not replaced by somebody who saw an older version', async () => {
-        await store.denials.replace(0, [entry])
-        assert.equal(await store.denials.replace(0, []), false)
+        await store.denials.replace(0, { ver: 7, entries: [entry] })
+        assert.equal(await store.denials.replace(0, { ver: 8, entries: [] }), false)
+        assert.equal(await store.denials.replace(7, { ver: 7, entries: [] }), false)
         assert.deepEqual((await store.denials.read()).entries, [entry])
       })
     })

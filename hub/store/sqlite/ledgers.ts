@@ -34,13 +34,15 @@ export class SqliteDenials implements DenyStore {
     })
   }
 
-  replace(expectVer: number, entries: readonly DenyEntry[]): Promise<boolean> {
+  replace(expectVer: number, { ver, entries }: Denials): Promise<boolean> {
     return this.#db.write(
       () =>
         this.#db.run(
-          'UPDATE denials SET ver = ver + 1, entries = ? WHERE ver = ?',
+          'UPDATE denials SET ver = ?, entries = ? WHERE ver = ? AND ver < ?',
+          ver,
           JSON.stringify(entries),
           expectVer,
+          ver,
         ) === 1,
     )
   }

@@ -18,6 +18,8 @@ import { createTestAuthority, TEST_NOW, type TestAuthority } from '#test/support
 const bob = parseSpiffeId('spiffe://mesh.example/operator/bob')
 const eve = parseSpiffeId('spiffe://mesh.example/operator/eve')
 
+/** Versions are not below the time, in seconds. */
+const FIRST = TEST_NOW / 1000
 const idOf = (id: typeof bob): Target => ({ kind: 'id', value: id })
 const of = (id: typeof bob, reason: string): Denial => ({ ...idOf(id), reason })
 
@@ -46,7 +48,7 @@ describe('the deny list of the hub', () => {
 
   it('denies from the moment at which it is stored, and after every start', async () => {
     const denials = await open()
-    assert.equal((await denials.deny(of(bob, 'lost'), noRow)).ver, 1)
+    assert.equal((await denials.deny(of(bob, 'lost'), noRow)).ver, FIRST)
     assert.throws(() => denials.list.check(svid(bob)), { code: 'ZT-403-REVOKED' })
     const next = await open()
     assert.throws(() => next.list.check(svid(bob)), { code: 'ZT-403-REVOKED' })
@@ -63,7 +65,7 @@ describe('the deny list of the hub', () => {
   it('is the same list when somebody is denied twice', async () => {
     const denials = await open()
     await denials.deny(of(bob, 'lost'), noRow)
-    assert.equal((await denials.deny(of(bob, 'again'), noRow)).ver, 1)
+    assert.equal((await denials.deny(of(bob, 'again'), noRow)).ver, FIRST)
     assert.equal(denials.entries.length, 1)
   })
 
@@ -71,7 +73,7 @@ describe('the deny list of the hub', () => {
     const denials = await open()
     const ids = Array.from({ length: 30 }, (_, i) => parseSpiffeId(`spiffe://mesh.example/operator/o${i}`))
     await Promise.all(ids.map((id) => denials.deny(of(id, 'x'), noRow)))
-    assert.equal(denials.version, 30)
+    assert.equal(denials.version, FIRST + 29)
     for (const id of ids) assert.throws(() => denials.list.check(svid(id)), { code: 'ZT-403-REVOKED' })
   })
 
@@ -83,13 +85,13 @@ describe('the deny list of the hub', () => {
   })
 
   it('refuses the entry that it could not be signed with, before its row, and stays as it is', async () => {
-    const fill = Array.from({ length: 3100 }, (_, i) => ({
+    const fill = Array.from({ length: 2400 }, (_, i) => ({
       kind: 'id' as const,
       value: `spiffe://mesh.example/operator/o${i}`,
       from: 1,
       reason: '',
     }))
-    await store.denials.replace(0, fill)
+    await store.denials.replace(0, { ver: 1, entries: fill })
     const denials = await open()
     let rows = 0
     const counted: typeof noRow = () => {
@@ -104,7 +106,7 @@ describe('the deny list of the hub', () => {
         )
     }
     await assert.rejects(more(), { code: 'ZT-413-SIZE' })
-    assert.deepEqual([rows, denials.entries.length], [denials.version - 1, fill.length + rows])
+    assert.deepEqual([rows, denials.entries.length], [denials.version - FIRST + 1, fill.length + rows])
     const document = openDenyList(denials.signed(), { trust: authority.validator(), now: TEST_NOW })
     assert.equal(document.entries.length, denials.entries.length)
     denials.list.check(svid(parseSpiffeId(`spiffe://mesh.example/operator/p${rows}`)))
@@ -113,9 +115,22 @@ describe('the deny list of the hub', () => {
   it('goes up in version when somebody is taken off', async () => {
     const denials = await open()
     await denials.deny(of(bob, 'lost'), noRow)
-    assert.equal((await denials.lift(idOf(bob), noRow)).ver, 2)
+    assert.equal((await denials.lift(idOf(bob), noRow)).ver, FIRST + 1)
     denials.list.check(svid(bob))
-    assert.equal((await denials.lift(idOf(bob), noRow)).ver, 2)
+    assert.equal((await denials.lift(idOf(bob), noRow)).ver, FIRST + 1)
+  })
+
+  it('is newer than any before, also when the store was set back', async () => {
+    const denials = await open()
+    await denials.deny(of(bob, 'lost'), noRow)
+    const held = openDenyList(denials.signed(), { trust: authority.validator(), now: TEST_NOW })
+    await store.denials.replace(held.ver, { ver: held.ver + 1, entries: [] })
+    clock.advance(60_000)
+    createSqliteStore(join(dir, 'older.db'))
+    const older = openSqliteStore(join(dir, 'older.db'))
+    const restored = await Denials.open({ store: older.denials, clock, identity: () => identity })
+    assert.ok((await restored.deny(of(eve, 'lost'), noRow)).ver > held.ver + 1)
+    await older.close()
   })
 
   it('is signed by the identity of the moment, and opened by whoever trusts the root', async () => {
@@ -126,7 +141,7 @@ describe('the deny list of the hub', () => {
     identity = await authority.identity('/hub/h1')
     assert.notEqual(denials.signed(), first)
     const document = openDenyList(denials.signed(), { trust: authority.validator(), now: TEST_NOW })
-    assert.deepEqual([document.ver, document.entries[0]?.value], [1, bob])
+    assert.deepEqual([document.ver, document.entries[0]?.value], [FIRST, bob])
   })
 
   it('does not change in memory when it cannot be stored', async () => {
@@ -203,7 +218,7 @@ describe('the deny list of the hub', () => {
       clock.advance(360_000)
       assert.equal(await denials.tidy(noRow), undefined)
       clock.advance(1000)
-      assert.equal((await denials.tidy(noRow))?.ver, 2)
+      assert.equal((await denials.tidy(noRow))?.ver, FIRST + 361)
       assert.equal(denials.entries[0]?.until, certificate.exp + 60)
       const deed = { id: bob, thumbprint: certificate.value, began: TEST_NOW + 1000 }
       assert.ok(new Quarantine(denials.entries).of(deed))
