@@ -48,6 +48,17 @@ test('shared is pure outside shared/host: no I/O, no clock, no environment', () 
   }
 })
 
+test('the verifier of TPM evidence is pure: no I/O, no clock, nothing of the rest of the hub', () => {
+  for (const file of sourceFiles('hub/attestation')) {
+    for (const to of importsOf(file)) {
+      assert.doesNotMatch(to, IO, `${file.path} imports ${to}`)
+      assert.ok(!to.startsWith('shared/host/'), `${file.path} imports ${to}`)
+      assert.ok(!to.startsWith('hub/') || to.startsWith('hub/attestation/'), `${file.path} imports ${to}`)
+    }
+    assert.doesNotMatch(file.text, AMBIENT, `${file.path} reads a clock or the environment`)
+  }
+})
+
 test('no file hands a string to a shell', () => {
   for (const area of ['shared', 'pki', 'hub', 'node-agent', 'ops']) {
     for (const file of sourceFiles(area))
