@@ -24,7 +24,7 @@ import type { Denials } from '../revocation/denials.ts'
 import { RateLimiter } from '../rate-limit.ts'
 import type { NodeRecord, NodeStore } from '../store/store.ts'
 import type { AdmissionChallenge, AttestContext, Attested, Attestor, Intent } from './attestor.ts'
-import { Challenges } from './challenges.ts'
+import { Challenges, type Challenge as GivenOut } from './challenges.ts'
 import { requireNatsProof, type CredentialIssuer, type Issued } from './credentials.ts'
 import { attestationOf, groundsOf, isRenewal, machineOf } from './grounds.ts'
 import type { TpmAttestor } from './tpm.ts'
@@ -51,6 +51,8 @@ interface Proved {
   readonly attested: Attested
   readonly txn: string
 }
+
+type Outstanding = Pick<GivenOut<AdmissionChallenge>, 'about' | 'created'>
 
 const NONCE_BYTES = 32
 /** A hello costs the hub a chain of certificates and an RSA or ECDH operation; a machine says it once in its life. */
@@ -109,8 +111,8 @@ export class Admission {
   async attest(request: AttestRequest): Promise<AttestResponse> {
     const txn = randomUUID()
     try {
-      return await this.#challenges.use(request.session, async ({ about }) =>
-        this.#admit(request, await this.#prove(request, about, txn)),
+      return await this.#challenges.use(request.session, async (challenge) =>
+        this.#admit(request, await this.#prove(request, challenge, txn)),
       )
     } catch (error) {
       await this.#parts.refusals.record({ type: 'node.refused', txn, obj: { node: request.node } }, error)
@@ -125,7 +127,11 @@ export class Admission {
     return tpm.hello(hello, clock.now())
   }
 
-  async #prove(request: AttestRequest, challenge: AdmissionChallenge, txn: string): Promise<Proved> {
+  async #prove(
+    request: AttestRequest,
+    { about: challenge, created: asked }: Outstanding,
+    txn: string,
+  ): Promise<Proved> {
     const { trustDomain, denials, clock, rows } = this.#parts
     const { nonce, node } = challenge
     if (node !== request.node) throw new ZtError('ZT-401-NONCE', 'the challenge is for another node')
@@ -140,7 +146,7 @@ export class Admission {
       const obj = { node, ...intent, ...logOf(request) }
       await note({ type: 'node.joining', out: 'info', obj })
     }
-    const about = { node, challenge, transcript, spki: csr.spki, log: request.log, now: clock.now() }
+    const about = { node, challenge, asked, transcript, spki: csr.spki, log: request.log, now: clock.now() }
     for (const attestor of this.#parts.attestors) {
       const attested = await attestor.attest(request.evidence, { ...about, announce, note })
       if (attested !== undefined) return { id, csr, attested, txn }

@@ -41,6 +41,8 @@ export interface AdmissionChallenge {
 export interface AttestContext {
   readonly node: NodeName
   readonly challenge: AdmissionChallenge
+  /** when the challenge was given out: UTC, milliseconds */
+  readonly asked: number
   /** what every proof signs: this session, node, hub and these keys */
   readonly transcript: Uint8Array
   /** DER public key of the SVID that is asked for */

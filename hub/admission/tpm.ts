@@ -17,6 +17,7 @@ import type { ProofEvidence } from '../attestation/evidence.ts'
 import { verifyProof, type ProofExpectation, type ProofVerdict } from '../attestation/verify.ts'
 import type { HubStore, NodeRecord, QuoteStep, TpmClock, TpmIdentity, TpmQuote } from '../store/store.ts'
 import type { AttestContext, Attested, AttestedTpm, Attestor, TpmClaim } from './attestor.ts'
+import { CHALLENGE_LIFE_MS } from './challenges.ts'
 import type { PcrPolicies } from './pcr-policies.ts'
 import { redeemToken } from './join-token.ts'
 
@@ -38,6 +39,8 @@ const SECRET_BYTES = 32
 
 export class TpmAttestor implements Attestor {
   readonly #parts: TpmParts
+  /** EK to when it joined, of the last minute */
+  readonly #answered = new Map<string, number>()
 
   constructor(parts: TpmParts) {
     this.#parts = parts
@@ -96,6 +99,7 @@ export class TpmAttestor implements Attestor {
       throw new ZtError('ZT-401-EVIDENCE', 'the challenge was not given to a machine with a TPM')
     const secret = decodeBase64url(claim.secret, 'secret')
     requireActivation({ secret, transcript }, decodeBase64url(join.activation, 'evidence.join.activation'))
+    this.#answerOnce(claim.ek, context)
     const tpm = { ek: claim.ek, ak: decodeBase64url(claim.ak, 'ak'), maker: claim.maker }
     const held = (await this.#parts.store.nodes.find(node))?.tpm
     const before = held !== undefined && isSame(held, tpm) ? held.quote?.clock : undefined
@@ -120,6 +124,15 @@ export class TpmAttestor implements Attestor {
     const attested = this.#attested(verdict, { tpm, before }, context)
     await this.#noteReboot(attested.tpm.step, context)
     return { device, how: 'tpm', ...attested }
+  }
+
+  // identity.md §4 T11: of all challenges that one EK was given, one is answered. Only its own TPM gets here, so a stranger
+  // who shows its certificate cannot make its challenges void.
+  #answerOnce(ek: string, { asked, now }: AttestContext): void {
+    for (const [other, at] of this.#answered) if (now - at >= CHALLENGE_LIFE_MS) this.#answered.delete(other)
+    if ((this.#answered.get(ek) ?? -1) >= asked)
+      throw new ZtError('ZT-401-NONCE', 'another challenge of this TPM was answered')
+    this.#answered.set(ek, now)
   }
 
   #expected({ ak, before }: Quoting, context: AttestContext): ProofExpectation {

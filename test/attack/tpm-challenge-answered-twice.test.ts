@@ -17,6 +17,7 @@ describe('an answer to a challenge', { skip: needsNats }, () => {
   const scope = { after: (action: () => Promise<void>) => void undo.unshift(action) }
   let hub: TestHub
   let mini: TpmMachine
+  let text: string
 
   before(async () => {
     const dir = await tempDir(scope)
@@ -24,7 +25,7 @@ describe('an answer to a challenge', { skip: needsNats }, () => {
     hub = await startTestHub({ config: { tpm: trusting(tpm) } })
     scope.after(() => hub.stop())
     const ann = await operator(hub)
-    const { join: text } = await ann.call('node.join-token', { node: parseNodeName('mini') })
+    text = (await ann.call('node.join-token', { node: parseNodeName('mini') })).join
     await ann.close()
     mini = new TpmMachine(hub, { name: 'mini', tpm, dir: join(dir, 'mini') })
     await mini.join(text)
@@ -68,6 +69,15 @@ describe('an answer to a challenge', { skip: needsNats }, () => {
     }
     await assert.rejects(mini.renew(renewing(all)), { code: 'ZT-422-SCHEMA' })
     assert.deepEqual(codes.toSorted(), [...Array<string>(19).fill('ZT-401-NONCE'), 'ok'])
+  })
+
+  it('is void once another challenge of the same TPM was answered', async () => {
+    const second = async (answer: object): Promise<unknown> => {
+      await mini.join(text)
+      return send(answer)
+    }
+    assert.equal(await codeOf(mini.join(text, renewing(second))), 'ZT-401-NONCE')
+    await mini.join(text)
   })
 
   it('does not answer another challenge', async () => {

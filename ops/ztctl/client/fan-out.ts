@@ -11,6 +11,8 @@ export type NodeAnswer<T> =
   | { readonly node: string; readonly ok: true; readonly value: T }
   | { readonly node: string; readonly ok: false; readonly error: ZtError }
 
+// A node that has drifted has an identity for some minutes more, and its log is worth reading above all.
+const REACHABLE: readonly string[] = ['joined', 'drifted', 'distrusted']
 const AT_ONCE = 16
 const PARTIAL = 8
 
@@ -19,9 +21,7 @@ export async function chosenNodes(call: Invocation, mesh: Mesh): Promise<readonl
   const given = namedNodes(call)
   if (given.length > 0) return given
   const { nodes } = await mesh.hub('node.list', {})
-  return nodes
-    .filter((node) => node.state === 'joined' || node.state === 'distrusted')
-    .map((node) => node.name)
+  return nodes.filter((node) => REACHABLE.includes(node.state)).map((node) => node.name)
 }
 
 /** The nodes of -n, each once. Errors: ZT-400-USAGE for a name that no node can have. */

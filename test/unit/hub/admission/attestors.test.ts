@@ -57,6 +57,7 @@ describe('evidence', () => {
   const context = (change: Partial<AttestContext> = {}): AttestContext => ({
     node: parseNodeName('n1'),
     challenge: { node: parseNodeName('n1'), nonce: '' },
+    asked: NOW,
     transcript,
     spki: new Uint8Array(),
     note: () => Promise.reject(new Error('nothing is noted of these')),
