@@ -8,6 +8,7 @@ import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import { openAttested } from './attested.ts'
 import { MAX_CREATION_BYTES, MAX_PUBLIC_BYTES, type AkEvidence } from './evidence.ts'
 import { refuse, requireSize } from './refusal.ts'
+import { isWeakModulus } from './weak-rsa.ts'
 
 export interface VerifiedAk {
   /** computed here from the public area, never taken from the peer */
@@ -53,6 +54,8 @@ function requireAttestationForm(area: TpmPublic): void {
   if (area.type === 'keyedHash') throw refused('type', 'is not an asymmetric key')
   if (area.type === 'rsa' && area.keyBits < MIN_RSA_BITS)
     throw refused('key-bits', `is an RSA key of ${area.keyBits} bits`)
+  if (area.type === 'rsa' && isWeakModulus(area.unique))
+    throw refused('weak-key', 'can be factored (CVE-2017-15361)')
   if (area.symmetric !== undefined) throw refused('symmetric', 'has a cipher, as only decryption keys do')
   // Without a scheme of its own the key would sign by whichever one its holder names (T6: alg and hash equal to the AK's).
   if (area.scheme === undefined || !ACCEPTED_SCHEMES.includes(area.scheme.algorithm))

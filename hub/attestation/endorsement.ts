@@ -10,6 +10,7 @@ import type { TpmMake } from './ek-extensions.ts'
 import { hasEkTemplate } from './ek-template.ts'
 import { MAX_PUBLIC_BYTES, type EndorsementEvidence } from './evidence.ts'
 import { readAs, refuse, requireSize } from './refusal.ts'
+import { isWeakModulus } from './weak-rsa.ts'
 
 export interface EndorsementTrust extends EkAuthorities {
   /** lower-case hex SHA-256 of EKs' public keys (DER): never admitted, whoever made them */
@@ -33,7 +34,7 @@ const MAX_CERTIFICATES = 4
 
 /**
  * T1, T2, T3. `now` is UTC milliseconds. Throws ZT-401-TPM-EK-CERT (no EK certificate), ZT-401-TPM-EK-CHAIN (no vendor that
- * is trusted here), ZT-401-TPM-EK (another key than the certificate's), ZT-401-TPM-EK-TEMPLATE, ZT-403-TPM-EK (barred),
+ * is trusted here), ZT-401-TPM-EK (another key than the certificate's, or a weak one), ZT-401-TPM-EK-TEMPLATE, ZT-403-TPM-EK (barred),
  * ZT-413-SIZE and ZT-422-TPM.
  */
 export function verifyEndorsement(
@@ -53,6 +54,8 @@ export function verifyEndorsement(
     throw refuse('ZT-401-TPM-EK', 'key', 'the EK is not the key of its certificate')
   if (!hasEkTemplate(area))
     throw refuse('ZT-401-TPM-EK-TEMPLATE', 'template', 'the EK does not have the form of a TCG template')
+  if (area.type === 'rsa' && isWeakModulus(area.unique))
+    throw refuse('ZT-401-TPM-EK', 'weak-key', 'the EK can be factored (CVE-2017-15361)')
   const sha256 = hexDigest(spki)
   requireAdmitted(sha256, trust)
   return Object.freeze({ ...make, sha256, public: area, spki, root: hexDigest(root?.der ?? leaf.der) })

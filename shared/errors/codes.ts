@@ -278,8 +278,8 @@ export const ERROR_TABLE = {
   'ZT-401-TPM-EK': {
     section: 'Attestation',
     exit: 4,
-    summary: 'an endorsement key that is not the one of its certificate',
-    remedy: 'none: two TPMs were mixed',
+    summary: 'an endorsement key that is not the one of its certificate, or that can be factored',
+    remedy: "none: two TPMs were mixed; or a firmware with weak keys: update it with its maker's tool",
   },
   'ZT-401-TPM-EK-TEMPLATE': {
     section: 'Attestation',
@@ -577,7 +577,8 @@ export const ERROR_TABLE = {
     section: 'Keys and ceremonies',
     exit: 4,
     summary: 'the approvals or signatures of the officers do not make a quorum; details.reason says why',
-    remedy: 'get the approvals that are missing, for this very file; the set of officers changes by a ceremony',
+    remedy:
+      'get the approvals that are missing, for this very file; the set of officers changes by a ceremony',
   },
   'ZT-403-UNCONFIRMED': {
     section: 'Keys and ceremonies',

@@ -44,6 +44,19 @@ export function rsaKeys(modulusLength: number = 2048, publicExponent: number = 6
   return pairOf(generateKeyPairSync('rsa', { modulusLength, publicExponent }).privateKey)
 }
 
+/** An odd number of 2048 bits that is 65537 modulo all of the first 39 odd primes, as moduli of CVE-2017-15361 are a power of it. */
+export function weakModulus(): Uint8Array {
+  let product = 2n
+  for (let prime = 3n; prime <= 173n; prime += 2n) if (isPrime(prime)) product *= prime
+  const modulus = product * (2n ** 2047n / product + 1n) + 65_537n
+  return Uint8Array.from(Buffer.from(modulus.toString(16), 'hex'))
+}
+
+function isPrime(number: bigint): boolean {
+  for (let factor = 2n; factor * factor <= number; factor += 1n) if (number % factor === 0n) return false
+  return true
+}
+
 const sha256Id = '2.16.840.1.101.3.4.2.1'
 const hashOf = (id: string): Uint8Array => write.sequence(write.oid(id), write.der(TAG.null))
 

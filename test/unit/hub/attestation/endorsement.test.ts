@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { verifyEndorsement, type EndorsementTrust } from '#hub/attestation/endorsement.ts'
 import { readEkCertificate } from '#hub/attestation/ek-certificate.ts'
 import { encodePublic2b, type EccPublic, type RsaPublic, type TpmPublic } from '#shared/tpm/public.ts'
+import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import { ENDORSEMENT_TEMPLATES, type EndorsementKind } from '#shared/tpm/templates.ts'
 import { modulusOf, pointOf } from '#test/support/forged-tpm.ts'
 import { extension } from '#test/support/raw-certificate.ts'
@@ -19,6 +20,7 @@ import {
   VendorCa,
   VENDOR_FROM,
   VENDOR_UNTIL,
+  weakModulus,
   type CertificateParts,
   type KeyPair,
 } from '#test/support/vendor-ca.ts'
@@ -100,6 +102,14 @@ describe('an endorsement key', () => {
         refusal('ZT-401-TPM-EK-TEMPLATE', 'template'),
       )
     })
+
+  it('is refused if it can be factored', () => {
+    const form = ENDORSEMENT_TEMPLATES.get('rsa-2048')?.area
+    assert.ok(form?.type === 'rsa')
+    const weak: RsaPublic = { ...form, unique: weakModulus() }
+    const evidence = { certificates: [ca.ek(spkiOfPublic(weak))], public: encodePublic2b(weak) }
+    assert.throws(() => verifyEndorsement(evidence, TRUST, NOW), refusal('ZT-401-TPM-EK', 'weak-key'))
+  })
 
   it('is refused on the deny list, and off the allow list', () => {
     const sha256 = judge(ek())

@@ -22,7 +22,7 @@ import {
   softRsaAk,
   type AttestParts,
 } from '#test/support/forged-tpm.ts'
-import { ecKeys } from '#test/support/vendor-ca.ts'
+import { ecKeys, weakModulus } from '#test/support/vendor-ca.ts'
 
 const AK = softAk()
 const EXTRA = Buffer.alloc(32, 0xe5)
@@ -68,6 +68,7 @@ describe('an attestation key', () => {
     'that is named by SHA-1': ['name-hash', () => softAk({ nameAlg: 'sha1' }).public],
     'with a cipher': ['symmetric', () => softAk({ symmetric: aes }).public],
     'of RSA with 1024 bits': ['key-bits', () => softRsaAk({}, 1024).public],
+    'that can be factored': ['weak-key', () => softRsaAk({ unique: weakModulus() }).public],
     'that is sealed data': [
       'type',
       () => encodePublic2b({ ...sealedData(), attributes: attributes({}), unique: new Uint8Array(32) }),
