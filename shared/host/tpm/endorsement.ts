@@ -23,7 +23,7 @@ export interface Passwords {
 
 export interface Endorsement {
   readonly kind: EndorsementKind
-  /** DER: the endorsement key's, then those that the TPM keeps of its issuers, at most five in all */
+  /** DER: the endorsement key's, then those that the TPM keeps of its issuers, at most four in all */
   readonly certificates: readonly Uint8Array[]
   /** what the TPM makes the key from */
   readonly template: RsaPublic | EccPublic
@@ -34,7 +34,8 @@ export interface Endorsement {
 // EK Credential Profile 2.5 §2.2.1.5.2: the indices for the certificates between the endorsement certificate and its root.
 const CHAIN_FIRST = 0x01c0_0100
 const CHAIN_END = 0x01c0_0200
-const MAX_CERTIFICATES = 5
+// As many as a hub takes: the root is one that it has.
+const MAX_CERTIFICATES = 4
 const MAX_NV_BYTES = 8192
 // Part 2 §6.13: every TPM reads this much at a time, also one that does not say how much.
 const SMALLEST_NV_BUFFER = 64
