@@ -37,6 +37,13 @@ connects again for a minute, then says how to attach and exits 255.
 **logs.** Replays what the node keeps, then follows with \`-f\`. Each byte comes once and in order; what the node no longer
 keeps is named. ^C ends the printing (130), never the process.
 
+**revoke, and what is quarantined.** A revocation denies from now on; \`--since\` says from when on what the identity did
+is in doubt. \`ps\`, \`logs\`, \`run\`, \`node ls\` and \`audit verify\` show that data, with \`quarantined\` in JSON and a
+warning on stderr, also after \`allow\`. A reader that cannot have the deny list fails with \`ZT-503-DENY-LIST\`; output that
+was followed for more than 15 s is looked at again at its end. \`audit verify --save\` keeps the signed list, and
+\`--file\` reads the one beside the copy, or the hub's log, or says that it is not known (exit code 7). Processes go on unless
+\`--kill\` is given.
+
 **kill.** TERM, then KILL for what is left of the tree after \`--grace\` (10 s). With \`-s\` and no \`--grace\` the signal is
 all that is sent.
 
