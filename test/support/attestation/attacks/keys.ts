@@ -1,13 +1,13 @@
 // A9, A10, A23 and A24: AKs that are in no TPM or can leave it, and keys of SVIDs that are not where they are said to be.
-import { sign } from 'node:crypto'
 import { generateP256 } from '#shared/jose/keys.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
 import type { TpmBlob } from '#shared/tpm/object-calls.ts'
 import { encodePublic2b } from '#shared/tpm/public.ts'
 import { attestationKey, signingKey } from '#shared/tpm/templates.ts'
 import { createCsr } from '#shared/x509/csr.ts'
-import * as write from '#shared/x509/der-writer.ts'
 import { OID } from '#shared/x509/oid.ts'
+import { commonName } from '#pki/issuance/tbs.ts'
+import { wishfulCsr } from '../../wishful-csr.ts'
 import { attest, attributes, pointOf, quoteBody, signAttest, softAk } from '../../forged-tpm.ts'
 import type { AttackCase, CaseEvidence } from '../case.ts'
 import {
@@ -19,7 +19,6 @@ import {
   quoteOf,
   registered,
   SELECTION,
-  type Machine,
   type Rig,
 } from '../rig.ts'
 import { attackCase, createAsAk, FROM_TPM, joinWith, tpmCsr, type CaseParts } from './made.ts'
@@ -72,7 +71,7 @@ async function falseRequests(rig: Rig): Promise<AttackCase[]> {
   const { attester, ak } = rig.x
   const key = await attester.createSigningKey()
   const genuine = await genuineRenewal(rig)
-  const wishes = wishfulCsr(rig)
+  const wishes = greedyCsr(rig)
   const asked = challengeFor(rig, rig.x.svid)
   const certified = { public: key.public, ...(await attester.certify(ak, key, extraOf(asked))) }
   const bent = Buffer.from(createCsr(generateP256()))
@@ -187,40 +186,13 @@ async function softKeyCertified(rig: Rig, own: TpmBlob): Promise<CaseParts> {
   }
 }
 
-/** PKCS#10 with everything in it that nobody may wish for, signed by the key of machine X. */
-function wishfulCsr({ x }: Rig): Uint8Array {
-  const name = write.sequence(
-    write.der(0x31, write.sequence(write.oid(OID.commonName), write.der(0x0c, Buffer.from('hub')))),
-  )
-  const extension = (id: string, value: Uint8Array): Uint8Array =>
-    write.sequence(write.oid(id), write.booleanTrue(), write.octetString(value))
-  const wishes = write.sequence(
-    extension(
-      OID.subjectAltName,
-      write.sequence(
-        write.der(0x82, Buffer.from('hub.mesh.example')),
-        write.der(0x86, Buffer.from('spiffe://mesh.example/hub/h1')),
-      ),
-    ),
-    extension(OID.basicConstraints, write.sequence(write.booleanTrue())),
-    extension(OID.extendedKeyUsage, write.sequence(write.oid(OID.serverAuth))),
-  )
-  // RFC 2985 §5.4.2: extensionRequest.
-  const attribute = write.sequence(write.oid('1.2.840.113549.1.9.14'), write.der(0x31, wishes))
-  const info = write.sequence(
-    write.integer(Uint8Array.of(0)),
-    name,
-    x.svid.spki,
-    write.explicit(0, attribute),
-  )
-  return signedRequest(info, x)
-}
-
-function signedRequest(info: Uint8Array, { svid }: Machine): Uint8Array {
-  const algorithm = write.sequence(write.oid(OID.ecdsaWithSha256))
-  return write.sequence(
-    info,
-    algorithm,
-    write.wholeBits(sign('sha256', info, { key: svid.privateKey, dsaEncoding: 'der' })),
-  )
+/** A request of machine X with everything in it that nobody may wish for. */
+function greedyCsr({ x }: Rig): Uint8Array {
+  return wishfulCsr(x.svid, {
+    subject: commonName('hub'),
+    uris: ['spiffe://mesh.example/hub/h1'],
+    dns: ['hub.mesh.example'],
+    eku: [OID.serverAuth],
+    isCa: true,
+  })
 }
