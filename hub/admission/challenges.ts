@@ -1,6 +1,6 @@
 // Challenges are given out without being remembered: what one is about is sealed into its session, under a key of this
-// start of the hub. So strangers can fill nothing by asking. Each lives 60 seconds and serves one proof that holds; a
-// restart voids them all, and the other side starts again.
+// start of the hub. So strangers can fill nothing by asking. Each lives 60 seconds and is answered once; a restart voids
+// them all, and the other side starts again.
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
@@ -13,6 +13,8 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 /** Of the admissions of a minute: far more than one hub can make. */
 const MAX_USED = 200_000
+/** Strangers make these; one that is forgotten early could be answered again, by who has a proof now. */
+const MAX_REFUSED = 20_000
 
 export interface Challenge<T> {
   /** base64url, opaque to whoever holds it */
@@ -32,8 +34,9 @@ export class Challenges<T> {
   readonly #clock: Clock
   readonly #key = randomBytes(32)
   #count = 0
-  /** initialisation vector to when it was used, oldest first: in use, or used with success */
+  /** initialisation vector to when it was used, oldest first: those in use or used with success, and those refused */
   readonly #used = new Map<string, number>()
+  readonly #refused = new Map<string, number>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -45,25 +48,33 @@ export class Challenges<T> {
   }
 
   /**
-   * Lets `work` answer the challenge, which is used up by that: nobody else can answer it meanwhile, or ever if `work`
-   * succeeds. One whose work was refused may be answered again in its minute, so that only those who can prove
-   * something take up memory here. Rejects with ZT-401-NONCE if it is unknown, used or expired; ZT-429-RATE; and what
-   * `work` rejects with.
+   * Lets `work` answer the challenge, which is used up by that, whatever comes of it. Rejects with ZT-401-NONCE if it is
+   * unknown, used or expired; ZT-429-RATE; and what `work` rejects with. Answers that held are remembered all; those
+   * that were refused only up to a bound, so that nobody without a proof can keep out those with one.
    */
   async use<R>(session: string, work: (challenge: Challenge<T>) => Promise<R>): Promise<R> {
     const { iv, about, created } = this.#open(session)
     const now = this.#clock.now()
     const expires = created + CHALLENGE_LIFE_MS
-    this.#forgetOld(now)
-    if (now >= expires || this.#used.has(iv)) throw voidChallenge()
+    forgetOld(this.#used, now)
+    forgetOld(this.#refused, now)
+    if (now >= expires || this.#used.has(iv) || this.#refused.has(iv)) throw voidChallenge()
     if (this.#used.size >= MAX_USED) throw new ZtError('ZT-429-RATE', 'too many admissions at once')
     this.#used.set(iv, now)
     try {
       return await work({ session, about, created, expires })
     } catch (error) {
       this.#used.delete(iv)
+      this.#refuse(iv, now)
       throw error
     }
+  }
+
+  #refuse(iv: string, now: number): void {
+    this.#refused.set(iv, now)
+    if (this.#refused.size <= MAX_REFUSED) return
+    const [oldest] = this.#refused.keys()
+    if (oldest !== undefined) this.#refused.delete(oldest)
   }
 
   #seal(content: Sealed<T>): string {
@@ -92,13 +103,13 @@ export class Challenges<T> {
     const content = JSON.parse(Buffer.concat(plain).toString()) as Sealed<T>
     return { ...content, iv: iv.toString('hex') }
   }
+}
 
-  // In order of use: what was used a life ago has expired.
-  #forgetOld(now: number): void {
-    for (const [iv, at] of this.#used) {
-      if (now - at < CHALLENGE_LIFE_MS) return
-      this.#used.delete(iv)
-    }
+// In order of use, or nearly: what was used a life ago has expired.
+function forgetOld(used: Map<string, number>, now: number): void {
+  for (const [iv, at] of used) {
+    if (now - at < CHALLENGE_LIFE_MS) return
+    used.delete(iv)
   }
 }
 

@@ -1,4 +1,4 @@
-// A challenge serves one proof that holds, in time, or none; and whoever only asks for challenges leaves nothing behind.
+// A challenge is answered once, in time, or not at all; and whoever only asks for challenges leaves nothing behind.
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
@@ -39,11 +39,23 @@ describe('challenges', () => {
     assert.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
   })
 
-  it('may be answered again after an answer that was refused', async () => {
-    const { session } = challenges.open('n1')
+  const answeredWrongly = async (session: string): Promise<void> => {
     const wrong = challenges.use(session, () => Promise.reject(new ZtError('ZT-401-EVIDENCE', 'wrong')))
     await assert.rejects(wrong, { code: 'ZT-401-EVIDENCE' })
-    assert.equal(await use(session), 'n1')
+  }
+
+  it('is used up by an answer that was refused', async () => {
+    const { session } = challenges.open('n1')
+    await answeredWrongly(session)
+    await refused(session)
+  })
+
+  it('that was answered stays used, and one that was not stays open, however many answers are refused', async () => {
+    const [answered, open] = [challenges.open('n1'), challenges.open('n2')]
+    await use(answered.session)
+    for (let i = 0; i < 20_500; i += 1) await answeredWrongly(challenges.open('stranger').session)
+    await refused(answered.session)
+    assert.equal(await use(open.session), 'n2')
   })
 
   it('refuses a challenge of the sixtieth second, used or not', async () => {
