@@ -1,6 +1,7 @@
 // What people are shown before they decide: the plan of a ceremony, and digests in hex and in words.
 import { hex } from './certify.ts'
 import { day } from './describe.ts'
+import { inputsOf } from './file.ts'
 import type { Reviewed } from './prepare.ts'
 import { wordsOf } from './words.ts'
 
@@ -10,6 +11,9 @@ export function describe({ ceremony, canonical, name }: Reviewed, plan: readonly
     `ceremony "${ceremony.type}" of ${ceremony.trustDomain}, asked for by ${ceremony.requester}${ceremony.demo ? ' (a demonstration)' : ''}`,
     `to be held from ${day(ceremony.window.from)} until ${day(ceremony.window.until)}`,
     ...plan.map((line) => `  - ${line}`),
+    ...inputsOf(ceremony).map(({ file, sha256 }) => `reads ${file}: ${sha256}`),
+    `writes ${Object.values(ceremony.outputs).join(', ')}`,
+    ...(ceremony.type === 'ladder' ? digestLines(ceremony.request.file, ceremony.request.sha256) : []),
     ...digestLines(name, hex(canonical)),
   ]
 }

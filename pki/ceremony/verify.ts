@@ -17,6 +17,7 @@ import { neededFor, refused, requireQuorum } from './approval.ts'
 import { bundleFacts, requireBundle } from './bundle.ts'
 import { hex, recheck, signedFacts } from './certify.ts'
 import { refuse } from './fields.ts'
+import type { Ceremony } from './file.ts'
 import { quorumFacts, quorumHex } from './history.ts'
 import { readInput } from './inputs.ts'
 import { openOfficers } from './officers-file.ts'
@@ -174,16 +175,22 @@ function expectedLines(replayed: Replayed): ExpectedLine[] {
   })
   return [
     { step: 'ceremony' },
-    { step: 'environment' },
+    { step: 'environment', facts: machineFacts(ceremony) },
     { step: 'quorum', facts: quorumFacts(quorum) },
     ...notes.map(() => ({ step: 'approval' })),
-    { step: 'present' },
+    { step: 'present', facts: ceremony.demo ? {} : { scripted: 'false' } },
     ...(ceremony.type === 'officers' ? [{ step: 'new quorum', facts: quorumFacts(ceremony.quorum) }] : []),
     ...(touchesKeys(work) ? [{ step: 'opened key store', facts: {} }] : []),
     ...keyLines(replayed),
     ...outputs,
     { step: 'done', facts: {} },
   ]
+}
+
+/** What must be so of the machine: a demonstration may run anywhere that its process has no network. */
+function machineFacts({ demo, tool }: Ceremony): Facts {
+  const offline = { interfaces: 'loopback only', ...(demo ? {} : { machine: 'offline' }) }
+  return tool === null ? offline : { ...offline, tool }
 }
 
 function keyLines({ lines, prepared, made }: Replayed): ExpectedLine[] {

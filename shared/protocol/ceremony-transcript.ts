@@ -87,8 +87,11 @@ export function summarizeTranscript(lines: readonly TranscriptLine[]): Transcrip
 
 function readLine(row: string, at: number): TranscriptLine {
   try {
-    const { facts, ...line } = parseLine(parseStrictJson(row, { maxBytes: MAX_LINE_BYTES }), '')
-    return { ...line, facts: { ...facts } }
+    const { facts, ...rest } = parseLine(parseStrictJson(row, { maxBytes: MAX_LINE_BYTES }), '')
+    const line = { ...rest, facts: { ...facts } }
+    // One content, one text: what was anchored or named by the digest of its file has no second form.
+    if (canonicalJson(line) !== row) throw new ZtError('ZT-422-SCHEMA', 'is not canonical json')
+    return line
   } catch (error) {
     if (!isZtError(error)) throw error
     throw broken(at, 'is not a transcript line', error)

@@ -107,6 +107,10 @@ describe('a transcript that was changed', () => {
       withFact('ceremony', { demo: 'false' }),
       { code: 'ZT-422-CEREMONY', details: { line: 0 } },
     ],
+    'was held with a network': [
+      withFact('environment', { interfaces: 'eth0' }),
+      { code: 'ZT-422-CEREMONY', details: { line: 1 } },
+    ],
     'was confirmed with other words': [
       withFact('confirmed', { answer: 'sign 400' }),
       { code: 'ZT-422-CEREMONY', message: /"answer"/ },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
+import { existsSync, rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
@@ -14,8 +15,11 @@ import { generateP256 } from '#shared/jose/keys.ts'
 import { createCsr, verifyCsr } from '#shared/x509/csr.ts'
 import { certificatesToPem } from '#shared/x509/pem.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
+import { verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { ObligingOperator } from '#test/fakes/obliging-operator.ts'
 import { CeremonyTable, KEY_LABEL, TRUST_DOMAIN } from '#test/support/ceremony.ts'
+import { reviewed } from '#test/support/ceremony-scene.ts'
 import { makeToken, PIN } from '#test/support/softhsm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
@@ -86,6 +90,22 @@ it('the root in the file is the key in the token', async (t) => {
   const point = root.publicKey.export({ type: 'spki', format: 'der' }).subarray(-97).toString('hex')
   assert.ok(listed.toString().includes(point))
   assert.ok(root.verify(root.publicKey))
+})
+
+it('a token that fails half-way leaves no output, and a transcript that says what is left', async (t) => {
+  const dir = await tempDir(t)
+  const token = await makeToken(dir)
+  const table = await CeremonyTable.lay(dir, { keystore: { type: 'pkcs11', ...token } })
+  const file = table.rootFile()
+  // The token is pulled between the making of the key and its first signature.
+  const operator = new ObligingOperator(reviewed(file), (line) => {
+    if (line.includes('made key')) rmSync(join(dir, 'tokens'), { recursive: true })
+  })
+  await assert.rejects(table.run(file, { operator }), { code: 'ZT-500-KEYSTORE' })
+  const last = verifyTranscript(await table.text('root.transcript')).at(-1)
+  assert.deepEqual(last?.facts, { code: 'ZT-500-KEYSTORE', left: 'the new key is in the token' })
+  for (const output of ['root.pem', 'bundle.jws', 'officers.json'])
+    assert.ok(!existsSync(join(dir, output)), output)
 })
 
 it('a wrong pin ends the ceremony before it has a key, and the transcript says so', async (t) => {
