@@ -6,6 +6,8 @@ import { readEkCertificate } from '#hub/attestation/ek-certificate.ts'
 import { encodePublic2b, type EccPublic, type RsaPublic, type TpmPublic } from '#shared/tpm/public.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import { ENDORSEMENT_TEMPLATES, type EndorsementKind } from '#shared/tpm/templates.ts'
+import { oid, sequence } from '#shared/x509/der-writer.ts'
+import { OID } from '#shared/x509/oid.ts'
 import { modulusOf, pointOf } from '#test/support/forged-tpm.ts'
 import { extension } from '#test/support/raw-certificate.ts'
 import {
@@ -224,6 +226,18 @@ describe('the chain of an EK certificate', () => {
     it(`is refused: one ${what}`, () => {
       assert.throws(run, refusal('ZT-401-TPM-EK-CHAIN', reason))
     })
+
+  it('is refused if it is signed in another scheme than it says', () => {
+    const rsa = rsaKeys()
+    const issuer = issuerWith({ spki: rsa.spki })
+    const signed = { scheme: 'rsa-sha256', signer: rsa.privateKey } as const
+    judge(ek(signed), issuer)
+    const algorithm = sequence(oid(OID.ecdsaWithSha256))
+    assert.throws(
+      () => judge(ek({ ...signed, algorithm }), issuer),
+      refusal('ZT-401-TPM-EK-CHAIN', 'signature'),
+    )
+  })
 
   it('is accepted over an issuer that may issue EK certificates', () => {
     judge(ek(), issuerWith({ extensions: [...CA, extendedKeyUsage(EK_PURPOSE)] }))
