@@ -11,7 +11,7 @@ import {
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Nkey } from '#shared/nats/nkeys.ts'
-import { inboxPrefix } from '#shared/protocol/subjects.ts'
+import { answerInbox, inboxPrefix } from '#shared/protocol/subjects.ts'
 import type {
   Channel,
   ChannelEnd,
@@ -100,6 +100,8 @@ class NatsChannel implements Channel {
   readonly #subscriptions = new Set<Subscription>()
   /** Handlers and requests that have not finished: drain() waits for them. */
   readonly #underway = new Set<Promise<unknown>>()
+  /** What ends the requests that wait when the connection ends. */
+  readonly #waiting = new Set<(error: ZtError) => void>()
   #connected = true
   #end: ChannelEnd | undefined
   #expiry: Timer | undefined
@@ -199,9 +201,23 @@ class NatsChannel implements Channel {
       throw notConnected()
     const leftMs = Math.max(1, Number(deadline - clock.monotonicNs()) / 1e6)
     try {
-      return this.#received(await this.#connection.request(subject, data, { timeout: leftMs }))
+      return this.#received(await this.#answer(subject, data, leftMs))
     } catch (cause) {
       throw asRequestError(cause, subject, options.unreachable)
+    }
+  }
+
+  async #answer(subject: string, data: Uint8Array, timeout: number): Promise<Msg> {
+    const reply = answerInbox(this.#options.identity.id, subject, crypto.randomUUID())
+    if (reply === undefined) return this.#connection.request(subject, data, { timeout })
+    const { promise, reject } = Promise.withResolvers<never>()
+    // The client does not end a wait on a subscription of its own when the connection ends.
+    this.#waiting.add(reject)
+    try {
+      const asked = this.#connection.request(subject, data, { timeout, noMux: true, reply })
+      return await Promise.race([asked, promise])
+    } finally {
+      this.#waiting.delete(reject)
     }
   }
 
@@ -279,6 +295,7 @@ class NatsChannel implements Channel {
   #closed(error: unknown): ChannelEnd {
     this.#connected = false
     this.#expiry?.cancel()
+    for (const end of this.#waiting) end(notConnected())
     this.#end ??= { kind: 'failed', error: asConnectError(error) }
     return this.#end
   }

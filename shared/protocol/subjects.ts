@@ -59,6 +59,7 @@ export interface HubRoute {
 }
 
 const HUB_PREFIX = 'zt.hub.'
+const COMMAND = /^zt\.node\.([a-z0-9-]+)\.cmd$/
 const ANCHOR_PREFIX = 'zt.anchor.'
 
 /** Undefined for a subject that no request to a hub of this trust domain has. */
@@ -75,6 +76,16 @@ export function parseHubSubject(subject: string, td: TrustDomain): HubRoute | un
 /** The prefix of a principal's own inboxes; replies go to `<prefix>.<anything>`. */
 export function inboxPrefix(id: SpiffeId): string {
   return `zt.inbox.${principalTag(id)}`
+}
+
+/**
+ * Where a node answers a command on `subject`: an inbox of the asker with the node's own name in it, so that the node's
+ * right to publish there is written from names. (The broker's other way, a right that comes with each request, is
+ * forgotten when it reads its configuration again, and the answers of that moment with it.) Undefined for other subjects.
+ */
+export function answerInbox(asker: SpiffeId, subject: string, unique: string): string | undefined {
+  const [, node] = COMMAND.exec(subject) ?? []
+  return node === undefined ? undefined : `${inboxPrefix(asker)}.from.${node}.${unique}`
 }
 
 /** `chan` of an envelope that arrives on a subject. */
@@ -101,9 +112,14 @@ export function permissionsFor(id: SpiffeId): Permissions {
 
 function nodePermissions(id: SpiffeId, node: NodeName): Permissions {
   return {
-    pub: [`zt.node.${node}.out.>`, anchorSubject(node), ...hubSubjects(principalTag(id))],
+    pub: [
+      `zt.node.${node}.out.>`,
+      `zt.inbox.*.from.${node}.*`,
+      anchorSubject(node),
+      ...hubSubjects(principalTag(id)),
+    ],
     sub: [commandSubject(node), `zt.node.${node}.ack.>`, DENY_SUBJECT, `${inboxPrefix(id)}.>`],
-    // One receipt a command; a kill answers when its grace time is over.
+    // For callers of an earlier release: one receipt a command; a kill answers when its grace time is over.
     allowResponses: { max: 1, ttlMs: 120_000 },
   }
 }

@@ -70,6 +70,7 @@ describe('broker credentials of another node', { skip: needsNats }, () => {
         `zt.node.${VICTIM}.cmd`,
         `zt.anchor.${VICTIM}`,
         inbox,
+        `zt.inbox.${caller}.from.${VICTIM}.x`,
         'zt.deny',
       ]
       for (const subject of subjects) thief.publish(subject, X)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -108,7 +108,6 @@ export class RotatingMesh {
     // Keepers outlive their agents, by design; with the mesh they end.
     await endProcessesOf(this.dir)
     removeOutside(this.dir)
-    rmSync(join(this.dir, 'hub.log'), { force: true })
     await rm(this.dir, { recursive: true, force: true })
   }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Channel, ChannelStatus } from '#shared/host/channel.ts'
+import type { Channel, ChannelStatus, ChannelMessage } from '#shared/host/channel.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import { connectNats } from '#shared/host/nats-channel.ts'
@@ -325,6 +325,19 @@ describe('the server', { skip: needsNats }, () => {
     // Sent after the node came back: the caller's channel waits for its own connection.
     const answer = await caller.request('zt.node.n1.cmd', X, { ...ask, timeoutMs: 10_000 })
     assert.equal(answer.data.toString(), 'x')
+  })
+
+  it('lets a node answer what it was asked before the server read its configuration again', async (test) => {
+    const mesh = await testMesh(test)
+    const [node, caller] = [await mesh.channel('/node/n1'), await mesh.channel('/operator/ann')]
+    const { promise: asked, resolve: heard } = Promise.withResolvers<ChannelMessage>()
+    node.subscribe('zt.node.n1.cmd', heard)
+    await node.flush()
+    const answer = caller.request('zt.node.n1.cmd', X, { ...ask, timeoutMs: 10_000 })
+    const message = await asked
+    await mesh.broker.setCertificate(await mesh.authority.identity('/nats/h1'))
+    message.respond(message.data)
+    assert.equal((await answer).data.toString(), 'x')
   })
 
   it('takes a new certificate without dropping anybody', async (test) => {
