@@ -34,6 +34,8 @@ export class Federation {
   readonly #publication: Publication
   readonly #relations: Relations
   readonly #own: TrustDomain
+  /** as they are handed out: written once for each bundle that is held */
+  readonly #texts = new WeakMap<BundleDocument, string>()
 
   private constructor(own: TrustDomain, publication: Publication, relations: Relations) {
     this.#own = own
@@ -80,7 +82,13 @@ export class Federation {
       .bundles()
       .filter(({ trustDomain }) => after === undefined || after === this.#own || trustDomain > after)
     const own = after === undefined ? [{ td: this.#own, document: await this.document() }] : []
-    return page([...own, ...foreign.map((one) => ({ td: one.trustDomain, document: encodeBundle(one) }))])
+    return page([...own, ...foreign.map((one) => ({ td: one.trustDomain, document: this.#textOf(one) }))])
+  }
+
+  #textOf(bundle: BundleDocument): string {
+    const text = this.#texts.get(bundle) ?? encodeBundle(bundle)
+    this.#texts.set(bundle, text)
+    return text
   }
 }
 
