@@ -142,6 +142,20 @@ export class TaskIdentity {
     if (denial !== undefined) this.#refuse(denial)
   }
 
+  /** The node trusts other roots than before: an SVID that holds under none of them is replaced at once. */
+  bundleChanged(): void {
+    const { trust, clock, logger, proc } = this.#parts
+    const held = this.#held
+    if (held === undefined || this.#ended !== undefined) return
+    try {
+      trust.validate(held.chain, clock.now())
+    } catch (error) {
+      logger.warn('the svid of a task holds no longer', { proc, error })
+      this.#forget()
+      this.#plan()
+    }
+  }
+
   /** The process is gone: nothing is served any more. */
   end(): void {
     this.#ended = new ZtError('ZT-403-TASK', 'the task has ended')

@@ -104,6 +104,7 @@ export class WorkloadApi {
   /** The node trusts other roots than before. */
   bundleChanged(): void {
     this.#bundles.lookSoon()
+    for (const { task } of this.#served.values()) task.bundleChanged()
   }
 
   /** Ends every connection; tasks go on, and their sockets are made again by the next agent. */

@@ -1,4 +1,5 @@
 // Builds the questions of the schema from proven facts, so that every place that asks says the same of the same thing.
+import { identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import {
   policyTime,
   type EntityRef,
@@ -91,7 +92,12 @@ function requestFacts(request: NodeRequest): Record<string, PolicyValue> {
   switch (request.action) {
     case 'spawn': {
       const { exe, caps, profile, cmdDigest, wallS, cwd } = request
-      const optional = { ...(wallS !== undefined && { wall_s: wallS }), ...(cwd !== undefined && { cwd }) }
+      const identity = identityAgent(caps)
+      const optional = {
+        ...(wallS !== undefined && { wall_s: wallS }),
+        ...(cwd !== undefined && { cwd }),
+        ...(identity !== undefined && { identity }),
+      }
       return { exe, caps: [...caps], profile, cmd_digest: cmdDigest, ...optional }
     }
     case 'watch':

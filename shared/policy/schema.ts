@@ -18,6 +18,7 @@ entity Hub = { "id": String };
 type SpawnContext = {
   "subject": Party, "caller": Party, "executor": Party, "chain": Chain, "lvl": Long, "now": datetime,
   "exe": String, "caps": Set<String>, "profile": String, "cmd_digest": String, "wall_s"?: Long, "cwd"?: String,
+  "identity"?: String,
 };
 type ProcessContext = {
   "subject": Party, "caller": Party, "executor": Party, "chain": Chain, "lvl": Long, "now": datetime,

@@ -105,6 +105,7 @@ export class WorkloadFixture {
   readonly hub: FakeTaskHub
   readonly workspaceRoot: string
   readonly owner: SpiffeId
+  readonly trust: SvidValidator
   readonly states: Map<ProcId, State> = new Map()
   readonly denied: Set<string> = new Set()
   #api: WorkloadApi
@@ -113,6 +114,7 @@ export class WorkloadFixture {
     this.clock = clock
     this.pki = pki
     this.hub = new FakeTaskHub(pki, clock)
+    this.trust = new SvidValidator(pki.bundle)
     this.workspaceRoot = join(dir, 'w')
     this.owner = parseSpiffeId(`spiffe://${pki.trustDomain}/operator/alice`)
     mkdirSync(this.workspaceRoot, { mode: 0o711 })
@@ -156,7 +158,7 @@ export class WorkloadFixture {
     return new WorkloadApi({
       workspaceRoot: this.workspaceRoot,
       runAs: { uid: geteuid?.() ?? 0, gid: getegid?.() ?? 0 },
-      trust: new SvidValidator(this.pki.bundle),
+      trust: this.trust,
       clock: this.clock,
       logger: silentLogger,
       ask: (op, params) => this.hub.ask(op, params),

@@ -171,6 +171,31 @@ describe('FetchX509SVID', () => {
     await message(client.stream('FetchX509SVID'), 1)
   })
 
+  it('gives another SVID at once when the one that it gave holds no longer', async (t) => {
+    const fixture = await WorkloadFixture.create(t)
+    const { client } = await fixture.begin(t)
+    const stream = client.stream('FetchX509SVID')
+    const before = svidOf(await message(stream, 1))
+    const { bundle, workload } = fixture.pki
+    const revokedIntermediates = [workload.certificate.keyId]
+    fixture.trust.replaceBundle({ ...bundle, sequence: 2, revokedIntermediates })
+    fixture.trust.replaceBundle({ ...bundle, sequence: 3 })
+    fixture.api.bundleChanged()
+    await new Promise(setImmediate)
+    assert.equal(fixture.hub.count('task.svid'), 1)
+    fixture.trust.replaceBundle({ ...bundle, sequence: 4, revokedIntermediates })
+    fixture.api.bundleChanged()
+    fixture.clock.advance(0)
+    // What the hub gives under the revoked intermediate is not handed on; under another one it would be.
+    await eventually('the question', () => fixture.hub.count('task.svid') > 1 || undefined)
+    fixture.trust.replaceBundle({ ...bundle, sequence: 5 })
+    const after = await eventually('the next SVID', () => {
+      fixture.clock.advance(1000)
+      return stream.messages[1]
+    })
+    assert.notDeepEqual(svidOf(after).x509Svid, before.x509Svid)
+  })
+
   const lies: Record<string, (fixture: WorkloadFixture) => void> = {
     'another task': ({ hub }) => (hub.task = 'p-aaaaaaaaaaaaaaaaaaaa'),
   }
