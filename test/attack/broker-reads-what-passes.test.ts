@@ -97,9 +97,9 @@ describe('a broker that reads what passes', { skip: needsMesh }, () => {
     await mesh.out(['login'])
     await mesh.out(['audit', 'verify'])
     const routes = [
-      /^zt\.hub\.token$/,
-      /^zt\.hub\.can-i$/,
-      /^zt\.hub\.log$/,
+      /^zt\.hub\.token\.[a-z2-7]{20}$/,
+      /^zt\.hub\.can-i\.[a-z2-7]{20}$/,
+      /^zt\.hub\.log\.[a-z2-7]{20}$/,
       /^zt\.node\.n1\.cmd$/,
       /^zt\.node\.n1\.out\.p-/,
       /^zt\.node\.n1\.out\.audit\./,
