@@ -54,6 +54,8 @@ test: setup tools  ## every test but the slow ones: under 10 minutes on 2 cores
 	$(RUN_TESTS) 'test/**/*.test.ts'
 test-contract: setup tools  ## each seam's suite, against every implementation
 	$(RUN_TESTS) 'test/contract/**/*.test.ts'
+test-conformance: setup  ## the SPIFFE standards, item by item
+	$(RUN_TESTS) 'test/conformance/**/*.test.ts'
 test-interop: setup tools  ## verifiers and encoders that we did not write
 	$(RUN_TESTS) 'test/interop/**/*.test.ts'
 test-attack: setup tools  ## what must not happen, a file each
@@ -74,4 +76,4 @@ clean:  ## remove what was built; keeps the running mesh and its state
 help:  ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: errors-doc demo up down doctor setup tools check fmt fmt-check lint types test-unit test test-contract test-interop test-attack test-e2e test-slow bench dist clean help
+.PHONY: errors-doc demo up down doctor setup tools check fmt fmt-check lint types test-unit test test-contract test-conformance test-interop test-attack test-e2e test-slow bench dist clean help
