@@ -3,6 +3,7 @@
 //
 // What the bus sees: commands and responses cross it in the clear, empty passwords and the secret of an activated credential
 // among them. On a discrete TPM a probe on that bus reads them, and an interposer can change them: SECURITY.md says what that means.
+import { isIPv4 } from 'node:net'
 import { ZtError } from '#shared/errors/error.ts'
 import { MAX_TPM_BYTES } from '#shared/tpm/wire.ts'
 import { createFileTransport } from './file-transport.ts'
@@ -26,6 +27,7 @@ export interface TpmFile {
 }
 
 export interface TpmAddress {
+  /** a loopback address, as a number */
   readonly host: string
   readonly port: number
   readonly timeoutMs?: number
@@ -34,8 +36,13 @@ export interface TpmAddress {
 // Discrete TPMs take seconds to make an elliptic key and up to half a minute for an RSA key.
 const TIMEOUT_MS = 60_000
 
-/** Opens nothing yet: the first command does. */
+/**
+ * Opens nothing yet: the first command does. Throws ZT-400-CONFIG for an address that is not this machine's own: what goes
+ * to a TPM goes in the clear, and is not for a network.
+ */
 export function openTpm(where: TpmFile | TpmAddress): TpmDevice {
+  if (!('path' in where) && !isOwnAddress(where.host))
+    throw new ZtError('ZT-400-CONFIG', 'a tpm on tcp must be on a loopback address')
   const transport = 'path' in where ? createFileTransport(where.path) : createTcpTransport(where)
   return new QueuedDevice(transport, where.timeoutMs ?? TIMEOUT_MS)
 }
@@ -79,6 +86,10 @@ class QueuedDevice implements TpmDevice {
     refuseUnlessWhole(response)
     return response
   }
+}
+
+function isOwnAddress(host: string): boolean {
+  return host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }
 
 function refuseUnlessWhole(response: Uint8Array): void {
