@@ -22,12 +22,17 @@ export interface UpkeepParts {
   readonly log: Logger
 }
 
+/** How long an answer may take to leave, milliseconds. */
+const ANSWER_MS = 1000
+
 export class TrustUpkeep {
   readonly #parts: UpkeepParts
   /** the bundle and the root of the rung under which hub and broker were issued last */
   #doneFor: string
   /** the bundle that the rungs were read under */
   #readUnder: string
+  /** connections below a revoked intermediate may be there still */
+  #uncut = false
   #last: Promise<unknown> = Promise.resolve()
 
   /** To be made when hub and broker show what was issued under the bundle and the ladder of this moment. */
@@ -62,11 +67,14 @@ export class TrustUpkeep {
     await rungs.refresh(trust.text !== this.#readUnder)
     this.#readUnder = trust.text
     await rungs.tell(rows)
+    if (this.#uncut) await this.#cutOff()
     const state = this.#state()
     if (state === this.#doneFor) return
     await this.#issueAnew()
-    await this.#cutOff()
     this.#doneFor = state
+    // Not at once: who brought the bundle may be below the revoked intermediate too, and is to hear the answer.
+    this.#uncut = true
+    this.#parts.clock.after(ANSWER_MS, () => void this.changed())
   }
 
   // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
@@ -82,6 +90,7 @@ export class TrustUpkeep {
     for (const issuer of trust.validator.bundle.revokedIntermediates)
       keys.push(...(await svids.natsKeysBelow(issuer, clock.now())))
     if (keys.length > 0) await revokeUsers(keys)
+    this.#uncut = false
   }
 
   #state(): string {
