@@ -74,6 +74,6 @@ clean:  ## remove what was built; keeps the running mesh and its state
 	rm -rf dist node_modules .tools
 
 help:  ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: errors-doc demo up down doctor setup tools check fmt fmt-check lint types test-unit test test-contract test-conformance test-interop test-attack test-e2e test-slow bench dist clean help

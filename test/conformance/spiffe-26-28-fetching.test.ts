@@ -27,6 +27,7 @@ import {
   webServer,
 } from '#test/support/foreign-relation.ts'
 import { openTestFederation, type TestFederation } from '#test/support/relations.ts'
+import { makeTestPki } from '#test/support/test-pki.ts'
 
 const at = { at: NOW } as const
 
@@ -85,6 +86,31 @@ describe('https_spiffe', () => {
     ]
     const made = await fetched(await openTestFederation(t, { relations }))
     assert.deepEqual(statusOf(made), { sequence: '4', x509: 1, failing: null })
+  })
+
+  accepts(26, 'an endpoint of our own trust domain, by our own rules', async (t) => {
+    const pki = await makeTestPki({ now: NOW })
+    const mirror = (path: string): Promise<BundleServer> => {
+      const { chain, key } = pki.identity(path)
+      return startBundleServer(
+        t,
+        chain.map((der) => ({ der, key })),
+      )
+    }
+    const relation = (server: BundleServer): object => ({
+      trustDomain: TD,
+      endpointUrl: server.url.href,
+      profile: 'https_spiffe',
+      endpointSpiffeId: 'spiffe://mesh.example/hub/h1',
+    })
+    const [hub, node] = [await mirror('/hub/h1'), await mirror('/node/n1')]
+    hub.body = documentOf([ca], 5)
+    const made = await fetched(await openTestFederation(t, { relations: [relation(hub)], pki }))
+    assert.deepEqual(statusOf(made), { sequence: '5', x509: 1, failing: null })
+    const other = await fetched(await openTestFederation(t, { relations: [relation(node)], pki }))
+    assert.deepEqual(await failureOf(other), ['ZT-401-FEDERATION', 'server-identity'])
+    const stranger = await openTestFederation(t, { relations: [relation(hub)] })
+    assert.deepEqual(await failureOf(await fetched(stranger)), ['ZT-401-FEDERATION', 'certificate'])
   })
 
   const strangers: Record<string, () => ForeignCertificate[]> = {

@@ -20,7 +20,7 @@ export interface BundleServer {
 /** Listens on 127.0.0.1 with `chain`, leaf first, until the test ends. */
 export async function startBundleServer(
   t: TestContext,
-  chain: readonly ForeignCertificate[],
+  chain: readonly Pick<ForeignCertificate, 'der' | 'key'>[],
 ): Promise<BundleServer> {
   const [leaf] = chain
   if (leaf === undefined) throw new Error('a server needs a certificate')

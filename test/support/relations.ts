@@ -4,12 +4,11 @@ import { Refusals } from '#hub/audit/refusals.ts'
 import { relationConfigs, relationsField } from '#hub/federation/config.ts'
 import { Federation } from '#hub/federation/federation.ts'
 import { silentLogger } from '#shared/host/logger.ts'
-import { ZtError } from '#shared/errors/error.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { MemoryFederationStore } from '#test/fakes/memory-federation-store.ts'
 import { RowLog } from '#test/fakes/row-log.ts'
-import { makeTestPki } from './test-pki.ts'
+import { makeTestPki, type TestPki } from './test-pki.ts'
 
 export interface TestFederation {
   readonly federation: Federation
@@ -23,6 +22,8 @@ export interface TestFederationOptions {
   readonly relations: readonly unknown[]
   readonly store?: MemoryFederationStore
   readonly clock?: ManualClock
+  /** our own trust domain; one of its own unless given */
+  readonly pki?: TestPki
 }
 
 let opened = 0
@@ -30,19 +31,19 @@ let opened = 0
 /** Of the trust domain mesh.example; started by whoever wants it started, closed when the test ends. */
 export async function openTestFederation(
   t: TestContext,
-  { relations, store = new MemoryFederationStore(), clock = later() }: TestFederationOptions,
+  options: TestFederationOptions,
 ): Promise<TestFederation> {
-  const pki = await makeTestPki({ now: clock.now() })
+  const { relations, store = new MemoryFederationStore(), clock = later() } = options
+  const pki = options.pki ?? (await makeTestPki({ now: clock.now() }))
+  const trust = new SvidValidator(pki.bundle)
   const rows = new RowLog()
   const log = silentLogger
   const federation = await Federation.open({
     own: pki.trustDomain,
     relations: relationConfigs(pki.trustDomain, relationsField(relations, 'federation'), (path) => path),
-    trust: new SvidValidator(pki.bundle),
+    trust,
     jwt: () => [],
-    identifyOwn: () => {
-      throw new ZtError('ZT-401-CERT', 'nobody is of our own trust domain here')
-    },
+    identifyOwn: (chain) => trust.validate(chain, clock.now()).id,
     store,
     rows,
     refusals: new Refusals({ rows, clock, log }),
