@@ -85,6 +85,8 @@ export class TaskSocket {
 
   async #speak(): Promise<{ readonly server: Grpc.Server; readonly injector: Injector }> {
     const grpc = await import('@grpc/grpc-js')
+    // It would write what it traces to stderr, where an environment variable says so.
+    grpc.setLogVerbosity(grpc.logVerbosity.NONE)
     const server = new grpc.Server({
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION,
