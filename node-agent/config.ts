@@ -15,6 +15,7 @@ import {
 } from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError, isZtError } from '#shared/errors/error.ts'
+import type { PasswordFiles } from '#shared/host/tpm/password-file.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
@@ -76,6 +77,8 @@ const fileShape = object({
       device: optional(path),
       tcp: optional(string({ max: 260, pattern: /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/ })),
       eventLog: optional(path),
+      ownerPasswordFile: optional(path),
+      endorsementPasswordFile: optional(path),
     }),
   ),
   logLevel: optional(oneOf(['debug', 'info', 'warn', 'error'])),
@@ -87,6 +90,8 @@ export interface TpmSettings {
   readonly where: { readonly path: string } | { readonly host: string; readonly port: number }
   /** the firmware's log, read if the hub's PCR policy asks for it */
   readonly eventLog: string
+  /** of the TPM's hierarchies, where its administrator has set any */
+  readonly passwords?: PasswordFiles
 }
 
 export interface NodeConfig {
@@ -176,10 +181,14 @@ function complete(file: ConfigFile): NodeConfig {
   return config
 }
 
-function completeTpm({ device, tcp, eventLog }: NonNullable<ConfigFile['tpm']>): TpmSettings {
+function completeTpm(file: NonNullable<ConfigFile['tpm']>): TpmSettings {
+  const { device, tcp, eventLog, ownerPasswordFile: owner, endorsementPasswordFile: endorsement } = file
   if ((device === undefined) === (tcp === undefined))
     throw new ZtError('ZT-422-SCHEMA', 'field "tpm" must have either "device" or "tcp"')
-  return { where: placeOf(device, tcp ?? ''), eventLog: eventLog ?? FIRMWARE_LOG }
+  const settings = { where: placeOf(device, tcp ?? ''), eventLog: eventLog ?? FIRMWARE_LOG }
+  return owner === undefined && endorsement === undefined
+    ? settings
+    : { ...settings, passwords: { owner, endorsement } }
 }
 
 function placeOf(device: string | undefined, tcp: string): TpmSettings['where'] {

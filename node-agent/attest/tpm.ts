@@ -6,6 +6,7 @@ import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { openTpm } from '#shared/host/tpm/device.ts'
+import { readPasswords } from '#shared/host/tpm/password-file.ts'
 import type { Challenge } from '#shared/protocol/admission.ts'
 import {
   activationProof,
@@ -58,11 +59,12 @@ export function tpmAttestor(parts: TpmAttestorParts): Attestor {
   }
 }
 
-async function withTpm<T>({ where }: TpmSettings, work: (tpm: TpmAttester) => Promise<T>): Promise<T> {
-  const device = openTpm(where)
+async function withTpm<T>(settings: TpmSettings, work: (tpm: TpmAttester) => Promise<T>): Promise<T> {
+  const passwords = settings.passwords === undefined ? {} : await readPasswords(settings.passwords)
+  const device = openTpm(settings.where)
   let tpm: TpmAttester
   try {
-    tpm = await TpmAttester.open(device)
+    tpm = await TpmAttester.open(device, passwords)
   } catch (error) {
     await device.close()
     throw error

@@ -29,6 +29,7 @@ const refused: Readonly<Record<string, unknown>> = {
   'a TPM that is nowhere': { ...SOUND, tpm: {} },
   'a TPM in two places': { ...SOUND, tpm: { device: '/dev/tpmrm0', tcp: '127.0.0.1:2321' } },
   'a TPM of a relative path': { ...SOUND, tpm: { device: 'tpmrm0' } },
+  'a password in place of its file': { ...SOUND, tpm: { device: '/dev/tpmrm0', ownerPassword: 'x' } },
   'a TPM without a port': { ...SOUND, tpm: { tcp: '127.0.0.1' } },
   'a TPM on port 0': { ...SOUND, tpm: { tcp: '127.0.0.1:0' } },
   'a TPM on a port that is none': { ...SOUND, tpm: { tcp: '127.0.0.1:65536' } },
@@ -50,6 +51,12 @@ describe("the node's configuration", () => {
     assert.deepEqual(where({ tcp: '[::1]:2321', eventLog: '/var/log/boot' }), {
       where: { host: '::1', port: 2321 },
       eventLog: '/var/log/boot',
+    })
+    const endorsementPasswordFile = '/etc/ztmesh/endorsement'
+    assert.deepEqual(where({ device: '/dev/tpmrm0', endorsementPasswordFile }), {
+      where: { path: '/dev/tpmrm0' },
+      eventLog,
+      passwords: { owner: undefined, endorsement: endorsementPasswordFile },
     })
     assert.equal(parse(SOUND).tpm, undefined)
   })
