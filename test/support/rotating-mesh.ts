@@ -143,7 +143,9 @@ export class Load {
     while (!this.#ending.signal.aborted) {
       this.sent += 1
       const word = `command-${this.sent}`
-      const { code, stdout, stderr } = await this.#mesh.ztctl(['run', '-n', node, '--', 'echo', word])
+      // A machine that is busy with other things makes an answer late; only one that is lost counts.
+      const run = ['run', '--request-timeout', '60s', '-n', node, '--', 'echo', word]
+      const { code, stdout, stderr } = await this.#mesh.ztctl(run)
       if (code === 0 && stdout === `${word}\n`) continue
       this.failures.push({ at: Date.now(), what: `${node}: exit ${code}: ${stdout}${stderr}` })
     }
