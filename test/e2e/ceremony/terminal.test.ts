@@ -1,6 +1,7 @@
 // A root that is no demonstration, made by people at a terminal: they type what they read, and nothing else goes.
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, it } from 'node:test'
 import { thisMachine } from '#pki/ceremony/surroundings.ts'
@@ -8,7 +9,6 @@ import { systemClock } from '#shared/host/clock.ts'
 import { CeremonyTable } from '#test/support/ceremony.ts'
 import { atTerminal, ceremonyArgv, ceremonyProgram, reader } from '#test/support/ceremony-program.ts'
 import { makeToken } from '#test/support/softhsm.ts'
-import { tempDir } from '#test/support/temp-dir.ts'
 
 const PASSPHRASE = 'correct horse battery staple'
 const LABEL = 'root-2026'
@@ -23,8 +23,9 @@ interface Room {
 // One room for all: making three sealed keys takes seconds, and what is refused leaves nothing behind.
 let room: Room
 before(async () => {
-  room = await furnish(await tempDir({ after }))
+  room = await furnish(await mkdtemp(join(tmpdir(), 'ztmesh-')))
 })
+after(() => rm(room.table.dir, { recursive: true, force: true }))
 
 /** A token, three officers with sealed keys, and a root ceremony that two of them approved: all typed. */
 async function furnish(dir: string): Promise<Room> {
@@ -40,7 +41,7 @@ async function furnish(dir: string): Promise<Room> {
       'same once more': PASSPHRASE,
       ...answers,
     })
-    const { seen } = await atTerminal(argv, typist, { cwd: dir })
+    const { seen } = await atTerminal(argv, typist, { cwd: dir, timeoutMs: 120_000 })
     return seen
   }
   const officers: string[] = []
