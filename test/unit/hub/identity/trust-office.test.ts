@@ -1,0 +1,142 @@
+// What operators may have the hub do with bundles, ladders and ceremonies: nothing that policy does not say, and nothing
+// without its row.
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, it } from 'node:test'
+import { deflateRawSync } from 'node:zlib'
+import { Policy } from '#hub/authority/policy.ts'
+import type { Rungs } from '#hub/identity/rungs.ts'
+import type { Trust } from '#hub/identity/trust.ts'
+import { TrustOffice } from '#hub/identity/trust-office.ts'
+import type { Asking } from '#hub/registry/registry.ts'
+import { parsePolicySet } from '#shared/policy/policy-set.ts'
+import { DEFAULT_POLICY, POLICY_SCHEMA } from '#shared/policy/schema.ts'
+import { deflateLadder, inflateLadder, MAX_LADDER_BYTES } from '#shared/protocol/ladder-transfer.ts'
+import { openRootUsage } from '#shared/protocol/root-usage.ts'
+import { rootFingerprint } from '#shared/x509/bundle.ts'
+import { SvidValidator } from '#shared/x509/svid.ts'
+import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { RowLog } from '#test/fakes/row-log.ts'
+import { makeRotation, type Rotation } from '#test/support/rotation.ts'
+
+const NOW = Date.UTC(2026, 10, 22, 12)
+const ANCHOR = { type: 'ladder', head: 'A'.repeat(43), sha256: 'a'.repeat(64) }
+
+describe('the office for bundles and ladders', () => {
+  let rotation: Rotation
+  let rows: RowLog
+  let done: string[]
+  let counted: { root: string; live: number }[]
+  before(async () => {
+    rotation = await makeRotation(NOW)
+  })
+  beforeEach(() => {
+    rows = new RowLog()
+    done = []
+    counted = []
+  })
+
+  function office(roles: readonly string[]): TrustOffice {
+    const clock = new ManualClock(NOW)
+    const identity = rotation.pki.identity('/hub/h1', NOW)
+    const set = parsePolicySet(DEFAULT_POLICY, POLICY_SCHEMA)
+    const trust: Partial<Trust> = {
+      validator: new SvidValidator(rotation.bundles[1]),
+      signer: rotation.old,
+      history: [],
+      trustedSince: () => NOW,
+      import: async () => assert.fail('imported'),
+    }
+    const rungs: Partial<Rungs> = {
+      request: async () => {
+        done.push('request')
+        return { content: Buffer.from('{}'), sha256: 'a'.repeat(64) }
+      },
+      import: async () => assert.fail('imported'),
+    }
+    return new TrustOffice({
+      trust: trust as Trust,
+      rungs: rungs as Rungs,
+      svids: { count: async () => counted },
+      policy: new Policy({ hubId: identity.id, clock, ver: 1, set, rolesOf: () => roles }),
+      rows,
+      clock,
+      identity: () => identity,
+      changed: async () => void done.push('changed'),
+    })
+  }
+  function asking(): Asking {
+    const svid = new SvidValidator(rotation.bundles[0])
+    const { chain } = rotation.pki.identity('/operator/eve', NOW)
+    return { caller: svid.validate(chain, NOW), request: {} }
+  }
+
+  const ops: Record<string, (to: TrustOffice) => Promise<unknown>> = {
+    'bundle.show': (to) => to.showBundle(asking()),
+    'bundle.import': (to) => to.importBundle({ bundle: rotation.texts[1] }, asking()),
+    'ladder.status': (to) => to.ladder(asking()),
+    'ladder.request': (to) => to.requestLadder({ rungs: 7, fresh: false }, asking()),
+    'ladder.import': (to) => to.importLadder({ response: deflateLadder(Buffer.from('{}')) }, asking()),
+    'ladder.usage': (to) => to.statement(asking()),
+    'ceremony.anchor': (to) => to.anchorCeremony(ANCHOR, asking()),
+  }
+  for (const [op, ask] of Object.entries(ops))
+    it(`refuses ${op} to who has no role, and does nothing`, async () => {
+      await assert.rejects(ask(office([])), { code: 'ZT-403-POLICY' })
+      assert.deepEqual([rows.rows, done], [[], []])
+    })
+
+  it('hands out no request, and anchors nothing, that its log could not write down', async () => {
+    rows.full = true
+    const to = office(['operator'])
+    for (const op of ['ladder.request', 'ladder.usage', 'ceremony.anchor'])
+      await assert.rejects(ops[op]?.(to) ?? Promise.resolve(), { code: 'ZT-503-AUDIT' }, op)
+  })
+
+  it('counts every trusted root, also one that nothing chains to, and others that something does', async () => {
+    counted = [
+      { root: rotation.old, live: 3 },
+      { root: 'c'.repeat(64), live: 1 },
+    ]
+    const { result } = await office(['operator']).statement(asking())
+    const trust = new SvidValidator(rotation.bundles[1])
+    const { roots } = openRootUsage(result.statement, { trust, now: NOW, maxAgeMs: 1000 })
+    assert.deepEqual(roots, [
+      { fingerprint: rotation.old, live: 3 },
+      { fingerprint: rotation.next, live: 0 },
+      { fingerprint: 'c'.repeat(64), live: 1 },
+    ])
+    assert.equal(rootFingerprint(rotation.newRoot.certificate), rotation.next)
+  })
+
+  it('counts an SVID whose root nobody wrote down under every root: it may be any', async () => {
+    counted = [
+      { root: '', live: 2 },
+      { root: rotation.old, live: 3 },
+    ]
+    const { result } = await office(['operator']).statement(asking())
+    assert.deepEqual(
+      result.roots.map(({ live }) => live),
+      [5, 2],
+    )
+  })
+})
+
+describe('a ladder on its way to the hub', () => {
+  it('comes out as it went in', () => {
+    const content = Buffer.from(JSON.stringify({ rungs: 'x'.repeat(60_000) }))
+    assert.deepEqual(Buffer.from(inflateLadder(deflateLadder(content))), content)
+  })
+
+  it('is refused where it becomes too much, or is something else', () => {
+    assert.throws(() => deflateLadder(Buffer.alloc(MAX_LADDER_BYTES + 1)), { code: 'ZT-413-SIZE' })
+    const bomb = deflateBomb()
+    assert.throws(() => inflateLadder(bomb), { code: 'ZT-413-SIZE' })
+    for (const text of ['AAAA', Buffer.from('not deflated').toString('base64url')])
+      assert.throws(() => inflateLadder(text), { code: 'ZT-400-MALFORMED' })
+  })
+})
+
+/** A few bytes that would become a hundred megabytes. */
+function deflateBomb(): string {
+  return deflateRawSync(Buffer.alloc(100 * 1024 * 1024)).toString('base64url')
+}
