@@ -1,13 +1,13 @@
 // The operators' page, typed from its first command to its last by somebody who has nothing but the page: every block of
 // shell on it, in its order, at a terminal, on a machine without a network, with a real token.
 import assert from 'node:assert/strict'
-import { readFile, readdir, writeFile } from 'node:fs/promises'
-import { mkdir } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readFileSync } from 'node:fs'
 import { it } from 'node:test'
 import { verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
 import { atTerminal, isolated, reader, type Typist } from '#test/support/ceremony-program.ts'
+import { requireDist } from '#test/support/dist.ts'
 import { SOFTHSM_MODULE } from '#test/support/softhsm.ts'
 import { ROOT } from '#test/support/sources.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
@@ -24,13 +24,18 @@ async function commands(): Promise<string[]> {
   )
 }
 
-/** `ceremony` and `ztctl` as the page calls them. */
+/** `ceremony`, out of a copy of the release with the addon beside it, and `ztctl`, as the page calls them. */
 async function programs(dir: string): Promise<string> {
-  const bin = join(dir, 'bin')
+  const [bin, release] = [join(dir, 'bin'), join(dir, 'release')]
   await mkdir(bin)
-  const files = { ceremony: 'pki/ceremony/main.ts', ztctl: 'test/support/far-hub.ts' }
+  await mkdir(release)
+  await requireDist()
+  for (const file of ['ceremony.js', 'pkcs11-child.js'])
+    await copyFile(join(ROOT, 'dist', file), join(release, file))
+  await symlink(join(ROOT, 'node_modules'), join(release, 'node_modules'))
+  const files = { ceremony: join(release, 'ceremony.js'), ztctl: join(ROOT, 'test/support/far-hub.ts') }
   for (const [name, file] of Object.entries(files)) {
-    const text = `#!/bin/sh\nexec '${process.execPath}' '${join(ROOT, file)}' "$@"\n`
+    const text = `#!/bin/sh\nexec '${process.execPath}' '${file}' "$@"\n`
     await writeFile(join(bin, name), text, { mode: 0o755 })
   }
   return bin
