@@ -2,17 +2,46 @@
 // the first one is given its identity.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, chownSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
 import { geteuid } from 'node:process'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { ProcId } from '#shared/identity/names.ts'
+import { closedAncestor } from '#node-agent/sandbox/access.ts'
 import { makePlace, placeOf, socketOf } from '#node-agent/workload-api/place.ts'
 import { KeeperFixture, needsSandbox, randomProc, RUN_AS, VISIBLE_PARENT } from '#test/support/keeper.ts'
+import { ROOT } from '#test/support/sources.ts'
 
 const INSIDE = '/run/ztmesh/workload.sock'
 const IDENTITY = ['identity:reports', 'network', 'subprocess', 'workspace_rw']
 const ANYBODY = ['network', 'read_anywhere', 'subprocess', 'workspace_rw']
+
+const asRoot = geteuid?.() === 0
+const sourceOpen = closedAncestor(join(ROOT, 'x'), RUN_AS) === undefined
+const needsOneUser =
+  needsSandbox || (!asRoot || sourceOpen ? false : 'needs a checkout that nobody can enter')
+const CHANGES = `unlink "${INSIDE}" and print "gone"; rename "${INSIDE}", "/run/ztmesh/x" and print "moved";
+  open(F, ">", "/run/ztmesh/y") and print "made"; chmod 0777, "/run/ztmesh" and print "opened"; print "kept"`
+
+describe('the socket of a task, where agent and workloads are one user', { skip: needsOneUser }, () => {
+  let fixture: KeeperFixture
+  before(async () => {
+    fixture = await KeeperFixture.create({ parent: VISIBLE_PARENT, ...(asRoot && { as: RUN_AS }) })
+  })
+  after(() => fixture.end())
+
+  it('cannot be taken away by its own task either: the folder is shown read-only', async () => {
+    const proc = randomProc()
+    const place = placeOf(fixture.workspaceRoot, proc)
+    mkdirSync(place, { recursive: true, mode: 0o711 })
+    writeFileSync(socketOf(fixture.workspaceRoot, proc), '')
+    for (const path of [dirname(place), place, socketOf(fixture.workspaceRoot, proc)])
+      chownSync(path, RUN_AS.uid, RUN_AS.gid)
+    const { stdout } = await fixture.perl(CHANGES, { proc, caps: IDENTITY })
+    assert.equal(stdout, 'kept')
+  })
+})
 
 describe('the socket of a task', { skip: needsSandbox }, () => {
   let fixture: KeeperFixture
@@ -78,9 +107,7 @@ describe('the socket of a task', { skip: needsSandbox }, () => {
     const proc = await serve(t)
     const path = socketOf(fixture.workspaceRoot, proc)
     const { ino } = statSync(path)
-    const script = `unlink "${INSIDE}" and print "gone"; rename "${INSIDE}", "/run/ztmesh/x" and print "moved";
-      open(F, ">", "/run/ztmesh/y") and print "made"; chmod 0777, "/run/ztmesh" and print "opened"; print "kept"`
-    const { stdout } = await fixture.perl(script, { proc, caps: IDENTITY })
+    const { stdout } = await fixture.perl(CHANGES, { proc, caps: IDENTITY })
     assert.equal(stdout, 'kept')
     assert.equal(statSync(path).ino, ino)
   })
