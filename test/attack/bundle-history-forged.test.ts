@@ -65,6 +65,15 @@ describe('the history of a hub', () => {
     await assert.rejects(open(), CODE)
   })
 
+  it('does not start with a file missing, even where those around it would follow one another', async (t) => {
+    const { path, open } = await kept(t)
+    const trust = await open()
+    const roots = [rotation.newRoot.certificate]
+    await trust.import(await rotation.sign({ sequence: 4, roots }, rotation.newRoot), new RowLog())
+    rmSync(path(2))
+    await assert.rejects(open(), CODE)
+  })
+
   it('does not start when the gap was closed by renaming', async (t) => {
     const { path, open } = await kept(t)
     renameSync(path(2), path(1))

@@ -1,7 +1,7 @@
 // The suite of whoever keeps a sealing secret, against all three: a TPM (a real swtpm), systemd's credentials as systemd
 // lays them out, and a file. What one of them sealed, no other way of keeping opens.
 import assert from 'node:assert/strict'
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { canonicalJson } from '#shared/encoding/canonical-json.ts'
@@ -132,6 +132,19 @@ describe('a sealing secret', () => {
     await writeFile(join(elsewhere, 'secret'), 'x'.repeat(40), { mode: 0o600 })
     await symlink(join(elsewhere, 'secret'), join(elsewhere, 'ztmesh-seal'))
     await assert.rejects(Seal.create(keeperOf({ ...options, credentialsDir: elsewhere })), {
+      code: 'ZT-500-KEYSTORE',
+    })
+  })
+
+  it('opens nothing under a header that was made to say that it is kept otherwise', async (t) => {
+    const options = await credentialOptions(t)
+    const { header } = await Seal.create(keeperOf(options))
+    // The very same secret, in a file.
+    const secretFile = join(await tempDir(t), 'secret')
+    await copyFile(join(options.credentialsDir ?? '', 'ztmesh-seal'), secretFile)
+    await chmod(secretFile, 0o600)
+    const bent = { ...header, place: { type: 'file' } } as SealHeader
+    await assert.rejects(Seal.open(keeperOf({ method: 'file', secretFile }), bent), {
       code: 'ZT-500-KEYSTORE',
     })
   })
