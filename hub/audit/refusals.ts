@@ -54,9 +54,17 @@ export class Refusals {
     await this.#write({ ...refusal, out: 'deny', code, ...(obj !== undefined && { obj }) })
   }
 
-  /** Counts a refusal that is worth no row of its own, because looking at what was refused is what it spares. */
-  count({ type, code }: { readonly type: RowType; readonly code: ErrorCode }): void {
-    this.#count(`${type} ${code}`)
+  /** Counts what was dropped unopened, which is worth no row of its own; `from` is whom its subject names. */
+  count({
+    type,
+    code,
+    from,
+  }: {
+    readonly type: RowType
+    readonly code: ErrorCode
+    readonly from: string
+  }): void {
+    this.#count(`${type} ${code} ${from.slice(0, 63)}`)
   }
 
   /** Writes what is counted so far; for the end of the hub. */

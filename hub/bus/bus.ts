@@ -11,6 +11,7 @@ import { DENY_SUBJECT, inboxPrefix } from '#shared/protocol/subjects.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import { actorOf } from '../audit/rows.ts'
+import { FairQueue } from './fair-queue.ts'
 import type { Gate, Received } from './gate.ts'
 import { performOperation, type Operations } from './operations.ts'
 
@@ -25,16 +26,27 @@ export interface BusParts {
   readonly denyList: () => string
 }
 
+interface Waiting {
+  readonly message: ChannelMessage
+  readonly done: () => void
+}
+
 // Two connections of the hub overlap while one takes over from the other: in one queue group each request reaches one.
 const QUEUE = 'hub'
 const SUBJECTS = ['zt.hub.>', 'zt.anchor.*']
 
 export class HubBus {
   readonly #parts: BusParts
+  readonly #queue: FairQueue<Waiting>
   #channel: Channel | undefined
 
   constructor(parts: BusParts) {
     this.#parts = parts
+    const work = ({ message, done }: Waiting): Promise<void> =>
+      this.#handle(message)
+        .catch((error: unknown) => parts.log.error('a request could not be handled', { error }))
+        .finally(done)
+    this.#queue = new FairQueue({ clock: parts.clock, work })
   }
 
   /** True while requests can come in. */
@@ -70,10 +82,18 @@ export class HubBus {
     this.#channel = undefined
   }
 
-  async #take(message: ChannelMessage): Promise<void> {
-    const { gate, refusals } = this.#parts
+  /** Resolves when the message has been dealt with, or dropped. */
+  #take(message: ChannelMessage): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const tag = this.#parts.gate.senderOf(message.subject)
     // Not hashed for a row either: what is dropped must cost next to nothing.
-    if (!gate.hasRoom(message.subject)) return refusals.count({ type: 'cmd.rejected', code: 'ZT-429-RATE' })
+    if (this.#parts.gate.hasRoom(tag) && this.#queue.offer(tag, { message, done: resolve })) return promise
+    this.#parts.refusals.count({ type: 'cmd.rejected', code: 'ZT-429-RATE', from: tag })
+    return Promise.resolve()
+  }
+
+  async #handle(message: ChannelMessage): Promise<void> {
+    const { gate, refusals } = this.#parts
     let received: Received
     try {
       received = gate.open(message)

@@ -64,13 +64,17 @@ export class Gate {
     this.#limiter = new RateLimiter(parts.clock, RATE)
   }
 
+  /** The tag under which a message came; '' for a subject that names no sender. */
+  senderOf(subject: string): string {
+    return parseHubSubject(subject, trustDomainOf(this.#parts.hubId))?.tag ?? ''
+  }
+
   /**
    * Check 0: false for a message that is to be dropped unopened, because more came under its sender's tag than one
    * principal may send. The broker lets nobody publish under the tag of another.
    */
-  hasRoom(subject: string): boolean {
-    const route = parseHubSubject(subject, trustDomainOf(this.#parts.hubId))
-    return this.#unopened.take(route?.tag ?? '')
+  hasRoom(tag: string): boolean {
+    return this.#unopened.take(tag)
   }
 
   /**

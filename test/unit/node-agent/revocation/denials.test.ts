@@ -44,6 +44,31 @@ describe('the deny list of a node', () => {
     assert.equal(typesOf(log).at(-1), 'deny.updated')
   })
 
+  it('is felt by one certificate alone, and by nobody when it is closed', async (test) => {
+    const { make, pki, ann, clock } = await setUp(test)
+    const denials = make()
+    const other = { id: ann.id, thumbprint: pki.identity('/operator/ann').thumbprint }
+    const entry = {
+      kind: 'thumbprint',
+      value: ann.thumbprint,
+      id: ann.id,
+      from: 1,
+      reason: 'copied',
+    } as const
+    const say = (ver: number, until?: number): Promise<void> =>
+      denials.accept(
+        signDenyList(pki.identity('/hub/h1', clock.now()), {
+          ver,
+          entries: [{ ...entry, ...(until !== undefined && { until }) }],
+          now: clock.now(),
+        }),
+      )
+    await say(1)
+    assert.deepEqual([isDenied(denials.list, ann), isDenied(denials.list, other)], [true, false])
+    await say(2, 5)
+    assert.equal(isDenied(denials.list, ann), false)
+  })
+
   it('does not go back, nor after a restart, though a hub has signed the older one', async (test) => {
     const { make, list, ann, reopen } = await setUp(test)
     const denials = make()
