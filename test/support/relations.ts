@@ -15,6 +15,8 @@ export interface TestFederation {
   readonly clock: ManualClock
   readonly rows: RowLog
   readonly store: MemoryFederationStore
+  /** one for every fetch that failed, and for what else an operator should know */
+  readonly warnings: string[]
 }
 
 export interface TestFederationOptions {
@@ -37,7 +39,8 @@ export async function openTestFederation(
   const pki = options.pki ?? (await makeTestPki({ now: clock.now() }))
   const trust = new SvidValidator(pki.bundle)
   const rows = new RowLog()
-  const log = silentLogger
+  const warnings: string[] = []
+  const log = { ...silentLogger, warn: (message: string) => void warnings.push(message) }
   const federation = await Federation.open({
     own: pki.trustDomain,
     relations: relationConfigs(pki.trustDomain, relationsField(relations, 'federation'), (path) => path),
@@ -51,7 +54,7 @@ export async function openTestFederation(
     log,
   })
   t.after(() => federation.close())
-  return { federation, clock, rows, store }
+  return { federation, clock, rows, store, warnings }
 }
 
 /** A clock of its own, ahead of those before, so that what was fetched by one is known from what was by another. */
