@@ -37,7 +37,13 @@ describe('completion for bash', () => {
   it('offers verbs, second words, choices, and the flags of the verb alone', async () => {
     const source = await script('bash')
     assert.ok(complete(source, ['ztctl', 'sp']).includes('spawn'))
-    assert.deepEqual(complete(source, ['ztctl', 'node', '']), ['ls', 'join-token', 'revoke', 'inspect', 'attest'])
+    assert.deepEqual(complete(source, ['ztctl', 'node', '']), [
+      'ls',
+      'join-token',
+      'revoke',
+      'inspect',
+      'attest',
+    ])
     assert.deepEqual(complete(source, ['ztctl', 'ps', '-o', '']), ['table', 'json'])
     assert.deepEqual(complete(source, ['ztctl', 'completion', 'f']), ['fish'])
     assert.ok(complete(source, ['ztctl', 'kill', '--']).includes('--grace'))
