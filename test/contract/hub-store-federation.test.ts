@@ -8,8 +8,8 @@ import { tempDir } from '#test/support/temp-dir.ts'
 
 interface Implementation {
   readonly name: string
-  create(dir: string): void
-  open(dir: string): HubStore
+  readonly create: (dir: string) => void
+  readonly open: (dir: string) => HubStore
 }
 
 const IMPLEMENTATIONS: readonly Implementation[] = [
