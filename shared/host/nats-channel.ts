@@ -23,7 +23,14 @@ import type {
 } from './channel.ts'
 import { sleep, type Timer } from './clock.ts'
 import type { Logger } from './logger.ts'
-import { asConnectError, asRequestError, asSendError, notConnected, refusedSubject } from './nats-errors.ts'
+import {
+  asConnectError,
+  asRequestError,
+  asSendError,
+  isTimeout,
+  notConnected,
+  refusedSubject,
+} from './nats-errors.ts'
 import { ReconnectDelay } from './nats-reconnect.ts'
 import { natsTls, type NatsTlsOptions } from './nats-tls.ts'
 
@@ -44,6 +51,7 @@ export interface NatsChannelOptions extends NatsTlsOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
+const LEAST_TRY_MS = 3_000
 const FLUSH_TIMEOUT_MS = 5_000
 const DRAIN_TIMEOUT_MS = 5_000
 // Two pings unanswered end a connection whose other end has vanished without a word: 20 to 30 s.
@@ -53,33 +61,45 @@ const MAX_PINGS_OUT = 2
 const DAY_MS = 86_400_000
 
 /**
- * A connected channel; nothing but TLS bytes has gone to any server that is not `expectServer`.
+ * A connected channel; nothing but TLS bytes has gone to any server that is not `expectServer`. A connection that was begun
+ * while the server read its configuration again is sometimes never answered, so one that takes a third of the time is
+ * given up for another.
  * Errors: ZT-401-CERT (the server is not the expected one), ZT-401-SESSION (the server refuses these credentials),
  * ZT-503-NATS (no server answers).
  */
 export async function connectNats(options: NatsChannelOptions): Promise<Channel> {
-  const delay = new ReconnectDelay()
-  try {
-    const connection = await connect({
-      servers: [...options.servers],
-      tls: natsTls(options),
-      authenticator: (nonce) => answerNonce(options.credentials, nonce),
-      inboxPrefix: inboxPrefix(options.identity.id),
-      timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-      pingInterval: PING_INTERVAL_MS,
-      maxPingOut: MAX_PINGS_OUT,
-      maxReconnectAttempts: -1,
-      reconnectDelayHandler: () => delay.ms,
-      // The identity's end ends the channel, not a count of refusals; see #arm().
-      ignoreAuthErrorAbort: true,
-      // Servers that a server tells of are not ours to trust.
-      ignoreClusterUpdates: true,
-      noAsyncTraces: true,
-    })
-    return new NatsChannel(connection, options, delay)
-  } catch (cause) {
-    throw asConnectError(cause)
+  const wholeMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
+  const deadline = options.clock.monotonicNs() + BigInt(Math.ceil(wholeMs * 1e6))
+  for (;;) {
+    const leftMs = Math.max(1, Number(deadline - options.clock.monotonicNs()) / 1e6)
+    const triedMs = Math.min(leftMs, Math.max(LEAST_TRY_MS, wholeMs / 3))
+    try {
+      return await connectOnce(options, triedMs)
+    } catch (cause) {
+      if (triedMs >= leftMs || !isTimeout(cause)) throw asConnectError(cause)
+    }
   }
+}
+
+async function connectOnce(options: NatsChannelOptions, timeout: number): Promise<Channel> {
+  const delay = new ReconnectDelay()
+  const connection = await connect({
+    servers: [...options.servers],
+    tls: natsTls(options),
+    authenticator: (nonce) => answerNonce(options.credentials, nonce),
+    inboxPrefix: inboxPrefix(options.identity.id),
+    timeout,
+    pingInterval: PING_INTERVAL_MS,
+    maxPingOut: MAX_PINGS_OUT,
+    maxReconnectAttempts: -1,
+    reconnectDelayHandler: () => delay.ms,
+    // The identity's end ends the channel, not a count of refusals; see #arm().
+    ignoreAuthErrorAbort: true,
+    // Servers that a server tells of are not ours to trust.
+    ignoreClusterUpdates: true,
+    noAsyncTraces: true,
+  })
+  return new NatsChannel(connection, options, delay)
 }
 
 function answerNonce(

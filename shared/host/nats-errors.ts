@@ -17,6 +17,11 @@ export function refusedSubject(operation: string, subject: string, cause?: unkno
   return new ZtError('ZT-403-SUBJECT', message, { cause, details: { operation, subject } })
 }
 
+/** True if nobody answered in time, and nothing else is known. */
+export function isTimeout(cause: unknown): boolean {
+  return causes(cause).some((error) => error instanceof errors.TimeoutError)
+}
+
 /** Why there is no connection: ZT-401-CERT, ZT-401-SESSION or ZT-503-NATS. */
 export function asConnectError(cause: unknown): ZtError {
   const chain = causes(cause)
