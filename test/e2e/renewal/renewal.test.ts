@@ -92,7 +92,7 @@ describe('a stream that outlives an identity of its node', { skip: needsNats || 
 
   it('comes whole and in order', async () => {
     const { node, hub } = mesh
-    const script = 'i=0; while [ $i -lt 700 ]; do i=$((i+1)); echo line $i; sleep 0.01; done'
+    const script = 'i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo line $i; sleep 0.05; done'
     const ann = await operator(hub)
     const before = node.admissions
     const cmd = spawn(node, ['sh', '-c', script])
@@ -101,7 +101,7 @@ describe('a stream that outlives an identity of its node', { skip: needsNats || 
     const { out } = parseResult('process.spawn', receipt.ok ? receipt.result : undefined)
     reader.activate(receipt, out?.epk ?? '')
     await eventually('it ended', () => reader.frames.some(({ kind }) => kind === 'exit'))
-    const expected = Array.from({ length: 700 }, (_, index) => `line ${index + 1}\n`).join('')
+    const expected = Array.from({ length: 120 }, (_, index) => `line ${index + 1}\n`).join('')
     assert.equal(reader.text('stdout'), expected)
     assert.deepEqual(
       reader.frames.map(({ seq }) => Number(seq)),
