@@ -157,10 +157,12 @@ export class TrustOffice {
     counts.delete('')
     const trusted = trust.validator.bundle.roots.map(rootFingerprint)
     const fingerprints = [...new Set([...trusted, ...counts.keys()])]
-    return fingerprints.map((fingerprint) => ({
-      fingerprint,
-      live: (counts.get(fingerprint) ?? 0) + unknown,
-    }))
+    return fingerprints.map((fingerprint) => {
+      const live = (counts.get(fingerprint) ?? 0) + unknown
+      const since = trust.trustedSince(fingerprint)
+      // Rounded up: the root is to be trusted no less long than the statement says.
+      return { fingerprint, live, ...(since !== undefined && { since: Math.ceil(since / 1000) }) }
+    })
   }
 }
 

@@ -1,7 +1,17 @@
-// "zt-root-usage+jws": how many live SVIDs still chain to each root, said by a hub. It goes to the offline machine, where a
-// root is retired only if none does. A hub that lies keeps a root in use or cuts off its own mesh; it gains no trust.
+// "zt-root-usage+jws": how many live SVIDs still chain to each root, and since when each is trusted, said by a hub. It goes
+// to the offline machine, where a root is retired only if none does and the next was trusted long enough beside it. A hub
+// that lies keeps a root in use or cuts off its own mesh; it gains no trust.
 import { decodeBase64url } from '#shared/encoding/base64url.ts'
-import { array, integer, literal, object, parsed, string, type Parser } from '#shared/encoding/shape.ts'
+import {
+  array,
+  integer,
+  literal,
+  object,
+  optional,
+  parsed,
+  string,
+  type Parser,
+} from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Identity } from '#shared/identity/identity.ts'
@@ -18,6 +28,11 @@ export interface RootUsage {
   readonly fingerprint: string
   /** SVIDs that have not ended and chain to it, those of the hub and its broker included */
   readonly live: number
+  /**
+   * since when the bundles of this hub have it without a break, seconds since 1970: when it was imported, not when it was
+   * made; left out for a root that is not trusted now
+   */
+  readonly since?: number
 }
 
 export interface RootUsageStatement {
@@ -36,18 +51,19 @@ const MAX_ROOTS = 16
 /** How far the clock of the offline machine may be behind that of the hub, milliseconds. */
 const MAX_AHEAD_MS = 60_000
 
+/** One root in a statement, as the answers of operators' verbs show it too. */
+export const rootUsageField: Parser<RootUsage> = object({
+  fingerprint: string({ max: 64, pattern: /^[0-9a-f]{64}$/ }),
+  live: integer({ min: 0, max: 1_000_000_000 }),
+  since: optional(secondsField),
+})
+
 const parseShape: Parser<RootUsageStatement> = object({
   v: literal(1),
   iss: spiffeIdField,
   iat: secondsField,
   td: parsed(parseTrustDomain),
-  roots: array(
-    object({
-      fingerprint: string({ max: 64, pattern: /^[0-9a-f]{64}$/ }),
-      live: integer({ min: 0, max: 1_000_000_000 }),
-    }),
-    { min: 1, max: MAX_ROOTS },
-  ),
+  roots: array(rootUsageField, { min: 1, max: MAX_ROOTS }),
 })
 
 const parseBody: Parser<RootUsageStatement> = (value, path) => {

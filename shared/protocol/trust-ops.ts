@@ -2,15 +2,11 @@
 import { array, boolean, integer, nullable, object, string, type Parser } from '#shared/encoding/shape.ts'
 import { base64Field, bytes32Field, compactField, millisField, noteField, statementField } from './fields.ts'
 import { deflatedField } from './ladder-transfer.ts'
+import { rootUsageField, type RootUsage } from './root-usage.ts'
 
 const hex256: Parser<string> = string({ max: 64, pattern: /^[0-9a-f]{64}$/ })
 const empty: Parser<Readonly<Record<never, never>>> = object({})
 const count: Parser<number> = integer({ min: 0 })
-
-interface UsageEntry {
-  readonly fingerprint: string
-  readonly live: number
-}
 
 export interface BundleView {
   readonly td: string
@@ -54,10 +50,10 @@ export interface LadderView {
     readonly infra: string
   }[]
   /** live SVIDs of each root */
-  readonly usage: readonly UsageEntry[]
+  readonly usage: readonly RootUsage[]
 }
 
-const usage: Parser<readonly UsageEntry[]> = array(object({ fingerprint: hex256, live: count }), { max: 16 })
+const usage: Parser<readonly RootUsage[]> = array(rootUsageField, { max: 16 })
 
 const bundleView: Parser<BundleView> = object({
   td: string({ min: 1, max: 255 }),
@@ -110,7 +106,7 @@ export interface TrustResults {
   readonly 'ladder.request': { readonly request: string; readonly sha256: string }
   readonly 'ladder.import': LadderView
   /** a zt-root-usage+jws, and what it says */
-  readonly 'ladder.usage': { readonly statement: string; readonly roots: readonly UsageEntry[] }
+  readonly 'ladder.usage': { readonly statement: string; readonly roots: readonly RootUsage[] }
   /** the row, and a signed head of the hub's log that includes it */
   readonly 'ceremony.anchor': {
     readonly log: string

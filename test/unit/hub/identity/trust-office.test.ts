@@ -26,6 +26,7 @@ describe('the office for bundles and ladders', () => {
   let rows: RowLog
   let done: string[]
   let counted: { root: string; live: number }[]
+  let since: [string, number][]
   before(async () => {
     rotation = await makeRotation(NOW)
   })
@@ -33,6 +34,7 @@ describe('the office for bundles and ladders', () => {
     rows = new RowLog()
     done = []
     counted = []
+    since = []
   })
 
   function office(roles: readonly string[]): TrustOffice {
@@ -43,7 +45,7 @@ describe('the office for bundles and ladders', () => {
       validator: new SvidValidator(rotation.bundles[1]),
       signer: rotation.old,
       history: [],
-      trustedSince: () => NOW,
+      trustedSince: (root) => new Map(since).get(root),
       import: async () => assert.fail('imported'),
     }
     const rungs: Partial<Rungs> = {
@@ -106,6 +108,22 @@ describe('the office for bundles and ladders', () => {
       { fingerprint: 'c'.repeat(64), live: 1 },
     ])
     assert.equal(rootFingerprint(rotation.newRoot.certificate), rotation.next)
+  })
+
+  it('says since when each trusted root is trusted here, never earlier than it is', async () => {
+    counted = [{ root: 'c'.repeat(64), live: 1 }]
+    since = [
+      [rotation.old, NOW - 60_000],
+      [rotation.next, NOW - 2999],
+    ]
+    const { result } = await office(['operator']).statement(asking())
+    const trust = new SvidValidator(rotation.bundles[1])
+    const { roots, iat } = openRootUsage(result.statement, { trust, now: NOW, maxAgeMs: 1000 })
+    assert.deepEqual(
+      roots.map((root) => root.since),
+      [iat - 60, iat - 2, undefined],
+    )
+    assert.deepEqual(result.roots, roots)
   })
 
   it('counts an SVID whose root nobody wrote down under every root: it may be any', async () => {

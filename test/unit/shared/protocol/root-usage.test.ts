@@ -10,7 +10,7 @@ const NEW = 'b'.repeat(64)
 const HOUR = 3_600_000
 const roots = [
   { fingerprint: OLD, live: 0 },
-  { fingerprint: NEW, live: 12 },
+  { fingerprint: NEW, live: 12, since: NOW_S - 60 },
 ]
 
 let fixture: ProtocolFixture
@@ -87,6 +87,9 @@ describe('root usage statement', () => {
     'no root at all': { roots: [] },
     'a negative count': { roots: [{ fingerprint: OLD, live: -1 }] },
     'a fingerprint in capitals': { roots: [{ fingerprint: 'A'.repeat(64), live: 0 }] },
+    'a root that is trusted since a time to come': {
+      roots: [{ fingerprint: OLD, live: 0, since: NOW_S + 1 }],
+    },
     'a field that nobody knows': { extra: 1 },
   }
   for (const [what, changes] of Object.entries(refused))
