@@ -21,6 +21,8 @@ export interface Intent {
 export interface TpmClaim {
   /** lower-case hex SHA-256 of the EK */
   readonly ek: string
+  /** lower-case hex SHA-256 of the vendor's root certificate */
+  readonly root: string
   readonly maker: string
   /** base64url TPM2B_PUBLIC */
   readonly ak: string

@@ -12,7 +12,7 @@ import type { PcrWish, TpmCredential, TpmEvidence, TpmHello } from '#shared/prot
 import type { ClockInfo } from '#shared/tpm/attest.ts'
 import { requireActivation, sealActivation } from '../attestation/activation.ts'
 import { verifyAk, type VerifiedAk } from '../attestation/attestation-key.ts'
-import { verifyEndorsement, type EndorsementTrust } from '../attestation/endorsement.ts'
+import { requireStillTrusted, verifyEndorsement, type EndorsementTrust } from '../attestation/endorsement.ts'
 import type { ProofEvidence } from '../attestation/evidence.ts'
 import { verifyProof, type ProofExpectation, type ProofVerdict } from '../attestation/verify.ts'
 import type { HubStore, NodeRecord, QuoteStep, TpmClock, TpmIdentity, TpmQuote } from '../store/store.ts'
@@ -73,6 +73,7 @@ export class TpmAttestor implements Attestor {
     return {
       claim: {
         ek: ek.sha256,
+        root: ek.root,
         maker: `${ek.manufacturer} ${ek.model} ${ek.version}`,
         ak: hello.ak.public,
         secret: encodeBase64url(secret),
@@ -100,7 +101,8 @@ export class TpmAttestor implements Attestor {
     const secret = decodeBase64url(claim.secret, 'secret')
     requireActivation({ secret, transcript }, decodeBase64url(join.activation, 'evidence.join.activation'))
     this.#answerOnce(claim.ek, context)
-    const tpm = { ek: claim.ek, ak: decodeBase64url(claim.ak, 'ak'), maker: claim.maker }
+    const { ek, root, maker } = claim
+    const tpm = { ek, root, maker, ak: decodeBase64url(claim.ak, 'ak') }
     const held = (await this.#parts.store.nodes.find(node))?.tpm
     const before = held !== undefined && isSame(held, tpm) ? held.quote?.clock : undefined
     const ak = verifyAk({ public: tpm.ak })
@@ -117,6 +119,7 @@ export class TpmAttestor implements Attestor {
     const { device, tpm } = node ?? {}
     if (node === undefined || device === undefined || tpm === undefined)
       throw new ZtError('ZT-401-EVIDENCE', 'the name stands for no TPM')
+    requireStillTrusted({ sha256: tpm.ek, root: tpm.root }, this.#parts.trust)
     const before = tpm.quote?.clock
     const expected = this.#expected({ ak: verifyAk({ public: tpm.ak }), before }, context)
     const verdict = await this.#proveOrDrift(proofOf(evidence), { node, expected }, context)

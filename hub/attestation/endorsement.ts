@@ -61,6 +61,23 @@ export function verifyEndorsement(
   return Object.freeze({ ...make, sha256, public: area, spki, root: hexDigest(root?.der ?? leaf.der) })
 }
 
+/**
+ * T1 and T3 of an EK that was verified before, under what is configured now: the root that its chain ended in must still be
+ * named, and the EK admitted. Throws ZT-401-TPM-EK-CHAIN and ZT-403-TPM-EK.
+ */
+export function requireStillTrusted(
+  { sha256, root }: Pick<VerifiedEk, 'sha256' | 'root'>,
+  trust: EndorsementTrust,
+): void {
+  if (!trust.roots.some(({ der }) => hexDigest(der) === root))
+    throw refuse(
+      'ZT-401-TPM-EK-CHAIN',
+      'untrusted',
+      'the root of the EK certificate is not configured any more',
+    )
+  requireAdmitted(sha256, trust)
+}
+
 function readCertificates(certificates: readonly Uint8Array[]): {
   readonly leaf: EkCertificate
   readonly others: readonly EkCertificate[]

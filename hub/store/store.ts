@@ -79,6 +79,8 @@ export interface AnchoredHead {
 export interface TpmIdentity {
   /** SHA-256 of the public EK, lower-case hex */
   readonly ek: string
+  /** SHA-256 of the vendor's root certificate that vouched for it, lower-case hex; empty if an earlier release bound it */
+  readonly root: string
   /** TPM2B_PUBLIC of the attestation key */
   readonly ak: Uint8Array
   /** manufacturer, model and version that the EK certificate names, for people */

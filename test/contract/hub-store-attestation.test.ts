@@ -17,7 +17,7 @@ const IMPLEMENTATIONS = [
 
 const NOW = 1_000_000
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.padEnd(32, '.')))
-const tpm = { ek: 'e1'.repeat(32), ak: bytes('ak-1'), maker: 'a maker' }
+const tpm = { ek: 'e1'.repeat(32), root: 'a1'.repeat(32), ak: bytes('ak-1'), maker: 'a maker' }
 const log = { origin: 'td/log/node/n1/e1', vkey: 'vkey-1' }
 const clock = (change: Partial<TpmClock> = {}): TpmClock => ({
   resets: 7,
@@ -139,6 +139,35 @@ for (const implementation of IMPLEMENTATIONS) {
       assert.equal(await redeem({ ...next, hash: await tokenFor('n1') }), 'taken')
       assert.equal(await redeem({ ...next, hash: await tokenFor('n1', { replace: true }) }), 'joined')
       assert.deepEqual((await store.nodes.find('n1'))?.tpm?.ak, bytes('ak-2'))
+    })
+
+    it('one attestation key stands for one name, whichever EK of its TPM it is shown with', async () => {
+      await join1()
+      const second = { ...tpm, ek: 'e2'.repeat(32) }
+      const log2 = { origin: 'td/log/node/n2/e1', vkey: 'v' }
+      assert.equal(
+        await redeem({ hash: await tokenFor('n2'), node: 'n2', log: log2, tpm: second }),
+        'tpm-taken',
+      )
+    })
+
+    it('a machine that joins again is the one that joined only with the same EK', async () => {
+      const [first, next] = [await tokenFor('n1'), await tokenFor('n1')]
+      assert.equal(await redeem({ hash: first }), 'joined')
+      const second = { ...tpm, ek: 'e2'.repeat(32) }
+      assert.equal(await redeem({ hash: first }), 'repeated')
+      assert.equal(await redeem({ hash: first, tpm: second }), 'spent')
+      assert.equal(await redeem({ hash: next }), 'expired')
+      assert.equal(await redeem({ hash: await tokenFor('n1'), tpm: second }), 'taken')
+    })
+
+    it('a machine that joins again keeps its quote, and stands on the root that vouches for it now', async () => {
+      await join1()
+      await attest(step(clock()))
+      const root = 'a2'.repeat(32)
+      assert.equal(await redeem({ hash: await tokenFor('n1'), tpm: { ...tpm, root } }), 'joined')
+      const held = (await store.nodes.find('n1'))?.tpm
+      assert.deepEqual([held?.root, held?.quote], [root, step(clock()).quote])
     })
 
     it('a quote is kept, and the next one is judged against it', async () => {

@@ -19,7 +19,7 @@ import type {
   TpmRecord,
 } from '../store.ts'
 import type { Database, Row } from './database.ts'
-import { bindTpm, nodeOfEk, setDrift, stepQuote, tpmOf } from './tpms.ts'
+import { bindTpm, isTaken, keepRoot, setDrift, standsFor, stepQuote, tpmOf } from './tpms.ts'
 
 const TPM_LEVEL = 2
 
@@ -27,9 +27,6 @@ const refused = (reason: RedemptionRefusal): RedemptionOutcome => ({ kind: 'refu
 
 const sameBytes = (a: unknown, b: Uint8Array): boolean =>
   a instanceof Uint8Array && Buffer.compare(a, b) === 0
-
-const holds = (node: Row | undefined, { device }: Redemption): node is Row =>
-  node !== undefined && sameBytes(node['device'], device)
 
 const isLogOf = (node: Row, { origin, vkey }: LogName): boolean =>
   node['log_origin'] === origin && node['log_vkey'] === vkey
@@ -74,7 +71,8 @@ export class SqliteJoinTokens implements JoinTokenStore {
     if (outcome.kind !== 'joined') return outcome
     const node = this.#node(redemption)
     this.#spend(redemption, outcome.replaced)
-    if (!holds(node, redemption)) this.#register(redemption)
+    if (!this.#holds(node, redemption)) this.#register(redemption)
+    else if (redemption.tpm !== undefined) keepRoot(this.#db, redemption.node, redemption.tpm)
     return outcome
   }
 
@@ -89,7 +87,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
     const tpm = this.#judgeTpm(token, node, redemption)
     if (tpm !== undefined) return refused(tpm)
     if (token['device'] !== null) return this.#repeat(token, node, redemption)
-    const same = holds(node, redemption)
+    const same = this.#holds(node, redemption)
     const taken = node !== undefined && node['device'] !== null && !same
     if (taken && token['replaces'] !== 1) return refused('taken')
     if (!(same ? isLogOf(node, redemption.log) : this.#isNewLog(redemption.log))) return refused('log')
@@ -104,8 +102,13 @@ export class SqliteJoinTokens implements JoinTokenStore {
   ): RedemptionRefusal | undefined {
     const needed = token['requires_tpm'] === 1 || Number(node?.['lvl'] ?? 0) >= TPM_LEVEL
     if (tpm === undefined) return needed ? 'needs-tpm' : undefined
-    const stands = nodeOfEk(this.#db, tpm.ek)
-    return stands === undefined || stands === name ? undefined : 'tpm-taken'
+    return isTaken(this.#db, name, tpm) ? 'tpm-taken' : undefined
+  }
+
+  /** The name is that machine's: its key, and with a TPM its EK too. */
+  #holds(node: Row | undefined, { node: name, device, tpm }: Redemption): node is Row {
+    if (node === undefined || !sameBytes(node['device'], device)) return false
+    return tpm === undefined || standsFor(this.#db, name, tpm)
   }
 
   #node({ node }: Redemption): Row | undefined {
@@ -114,8 +117,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
 
   // Only the device that won may ask again, and only while the name is still its own.
   #repeat(token: Row, node: Row | undefined, redemption: Redemption): RedemptionOutcome {
-    const own =
-      sameBytes(token['device'], redemption.device) && sameBytes(node?.['device'], redemption.device)
+    const own = sameBytes(token['device'], redemption.device) && this.#holds(node, redemption)
     return own ? { kind: 'repeated', replaced: token['replaced'] === 1 } : refused('spent')
   }
 

@@ -82,9 +82,15 @@ CREATE INDEX svids_by_expiry ON svids (expires);
 INSERT OR IGNORE INTO svids SELECT thumbprint, id, '', '', expires FROM credentials;
 `
 
+/** The vendor's root behind a TPM, and a way to find a TPM by its attestation key. */
+const TPM_ROOTS = `
+ALTER TABLE tpms ADD COLUMN root TEXT NOT NULL DEFAULT '';
+CREATE INDEX tpms_by_ak ON tpms (ak);
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS]
+const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS, TPM_ROOTS]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 

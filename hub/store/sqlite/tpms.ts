@@ -1,20 +1,31 @@
-// The TPMs that names stand for: one name a TPM, one TPM a name. Called within the transactions of nodes.ts.
+// The TPMs that names stand for: one name an EK, one name an AK, one TPM a name. Called within the transactions of nodes.ts.
 import { ZtError } from '#shared/errors/error.ts'
 import type { PcrBank, PcrValues } from '#shared/protocol/pcr-policy.ts'
 import type { QuoteStep, TpmClock, TpmIdentity, TpmQuote, TpmRecord } from '../store.ts'
 import type { Database, Row } from './database.ts'
 
-/** The name that the TPM of this EK stands for. */
-export function nodeOfEk(db: Database, ek: string): string | undefined {
-  const row = db.get('SELECT node FROM tpms WHERE ek = ?', ek)
-  return row === undefined ? undefined : String(row['node'])
+/** Whether the EK or the AK stands for another name than `node`. */
+export function isTaken(db: Database, node: string, { ek, ak }: TpmIdentity): boolean {
+  const sql = 'SELECT 1 FROM tpms WHERE (ek = ? OR ak = ?) AND node <> ?'
+  return db.get(sql, ek, ak, node) !== undefined
+}
+
+/** Whether the name stands for this EK. */
+export function standsFor(db: Database, node: string, { ek }: TpmIdentity): boolean {
+  return db.get('SELECT 1 FROM tpms WHERE node = ? AND ek = ?', node, ek) !== undefined
 }
 
 /** The name stands for this TPM from now on, or for none. */
 export function bindTpm(db: Database, node: string, tpm: TpmIdentity | undefined): void {
   db.run('DELETE FROM tpms WHERE node = ?', node)
   if (tpm === undefined) return
-  db.run('INSERT INTO tpms (node, ek, ak, maker) VALUES (?, ?, ?, ?)', node, tpm.ek, tpm.ak, tpm.maker)
+  const sql = 'INSERT INTO tpms (node, ek, root, ak, maker) VALUES (?, ?, ?, ?, ?)'
+  db.run(sql, node, tpm.ek, tpm.root, tpm.ak, tpm.maker)
+}
+
+/** The TPM was vouched for anew, perhaps by another root than before. */
+export function keepRoot(db: Database, node: string, { root }: TpmIdentity): void {
+  db.run('UPDATE tpms SET root = ? WHERE node = ?', root, node)
 }
 
 export function tpmOf(db: Database, node: string): TpmRecord | undefined {
@@ -24,6 +35,7 @@ export function tpmOf(db: Database, node: string): TpmRecord | undefined {
     row['drifted_at'] === null ? undefined : { at: Number(row['drifted_at']), row: Number(row['drift_row']) }
   return {
     ek: String(row['ek']),
+    root: String(row['root']),
     ak: row['ak'] as Uint8Array,
     maker: String(row['maker']),
     quote: quoteOf(row),
