@@ -19,7 +19,9 @@ interface Link {
 
 /** Quorums in order, each approved by the one before; the last is in force. */
 export interface Officers {
+  /** the whole file: what stands before the pinned quorum belongs to an older root, or to nobody */
   readonly links: readonly Link[]
+  /** from the pinned one on: nothing proves those before it */
   readonly quorums: readonly Quorum[]
   /** the one that the root's certificate names */
   readonly pinned: Quorum
@@ -63,10 +65,11 @@ export function openOfficers(content: Uint8Array, root: Certificate): Officers {
   for (const link of links) quorums.push(quorumOf(link, quorums.at(-1)))
   const inForce = quorums.at(-1)
   if (inForce === undefined) throw refuse('officers file: it is empty')
-  const pinned = quorums.find((quorum) => pinsQuorum(root, quorumDigest(quorum)))
+  const first = quorums.findIndex((quorum) => pinsQuorum(root, quorumDigest(quorum)))
+  const pinned = quorums[first]
   if (pinned === undefined)
     throw refused('foreign', "the officers are not those that the root's certificate names")
-  return { links, quorums, pinned, inForce }
+  return { links, quorums: quorums.slice(first), pinned, inForce }
 }
 
 function quorumOf({ ceremony: encoded, approvals }: Link, before: Quorum | undefined): Quorum {

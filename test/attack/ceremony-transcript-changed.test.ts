@@ -4,50 +4,16 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { encodeOfficers } from '#pki/ceremony/officers-file.ts'
-import { signHead } from '#pki/ceremony/signatures.ts'
 import { verifyCeremony } from '#pki/ceremony/verify.ts'
-import { canonicalJson } from '#shared/encoding/canonical-json.ts'
-import {
-  lineHash,
-  summarizeTranscript,
-  verifyTranscript,
-  type TranscriptBody,
-  type TranscriptLine,
-} from '#shared/protocol/ceremony-transcript.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
 import { makeOfficer, type CeremonyTable } from '#test/support/ceremony.ts'
 import { approvedBy, bend, certificateIn, climbed, reviewed } from '#test/support/ceremony-scene.ts'
+import { rewrite, withFact, type Rewriting } from '#test/support/ceremony-transcripts.ts'
 
 async function held(t: TestContext): Promise<{ table: CeremonyTable; transcript: string }> {
   const { table } = await climbed(t)
   return { table, transcript: join(table.dir, 'ladder.transcript') }
 }
-
-/** Changes lines and binds the rest anew, as somebody would who has the program; the officers sign it, too. */
-async function rewrite(
-  table: CeremonyTable,
-  file: string,
-  change: (lines: TranscriptBody[]) => TranscriptBody[],
-): Promise<void> {
-  const read = verifyTranscript(await readFile(file, 'utf8'))
-  const bodies = read.map(({ seq, prev, at, step, facts }) => ({ seq, prev, at, step, facts }))
-  let last = 'A'.repeat(43)
-  const lines: TranscriptLine[] = []
-  for (const [seq, body] of change(bodies).entries()) {
-    const next = { ...body, seq, prev: last }
-    last = lineHash(next)
-    lines.push({ ...next, hash: last })
-  }
-  await writeFile(file, lines.map((line) => `${canonicalJson(line)}\n`).join(''))
-  await writeFile(`${file}.sigs`, signHead(summarizeTranscript(lines), table.officers))
-}
-
-const withFact =
-  (step: string, facts: Record<string, string>) =>
-  (lines: TranscriptBody[]): TranscriptBody[] => {
-    const at = lines.findIndex((line) => line.step === step)
-    return lines.map((line, seq) => (seq === at ? { ...line, facts: { ...line.facts, ...facts } } : line))
-  }
 
 describe('a transcript that was changed', () => {
   it('is found out as it is', async (t) => {
@@ -78,7 +44,7 @@ describe('a transcript that was changed', () => {
     await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', message: /no end/ })
   })
 
-  const lies: Record<string, [(lines: TranscriptBody[]) => TranscriptBody[], object]> = {
+  const lies: Record<string, [Rewriting, object]> = {
     'names another certificate': [
       withFact('signed', { certificate: '0'.repeat(64) }),
       { code: 'ZT-422-CEREMONY', message: /line 9 says another "certificate"/ },
