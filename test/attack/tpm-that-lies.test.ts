@@ -1,6 +1,7 @@
 // A TPM, or whatever sits between it and the node, answers what no TPM answers: each answer is refused by its code, none is
 // waited for without end, and none is taken for the answer to another command.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { describe, it, type TestContext } from 'node:test'
 import { isZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
@@ -96,6 +97,37 @@ describe('a tpm that lies', () => {
     )
     assert.deepEqual([...heard], [0, 1, 2, 3])
     await device.close()
+  })
+
+  it('takes no more than one thread of the process, however often a device that hangs is opened anew', async (t) => {
+    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : RANDOM))
+    const path = await tpmPty(t, tpm)
+    const reasons: unknown[] = []
+    // As an agent does at each renewal. libuv has four threads for files.
+    for (let tries = 0; tries < 6; tries += 1) {
+      const device = openTpm({ path, timeoutMs: 100 })
+      const error: unknown = await new TpmCommands(device, systemClock)
+        .run(getRandom(4))
+        .catch((e: unknown) => e)
+      assert.ok(isZtError(error, 'ZT-503-TPM'))
+      reasons.push(error.details['reason'])
+      await device.close()
+    }
+    assert.deepEqual(reasons, ['no answer in 100 ms', ...Array<string>(5).fill('overdue')])
+    assert.ok((await readFile(import.meta.filename)).length > 0)
+    tpm.say(RANDOM)
+    const heard = await eventually('the device is free again', async () => {
+      const device = openTpm({ path, timeoutMs: 10_000 })
+      try {
+        return await new TpmCommands(device, systemClock).run(getRandom(4))
+      } catch (error) {
+        assert.ok(isZtError(error, 'ZT-503-TPM'))
+        return undefined
+      } finally {
+        await device.close()
+      }
+    })
+    assert.deepEqual([...heard], [0, 1, 2, 3])
   })
 
   it('is an outage when it ends the connection', async (t) => {

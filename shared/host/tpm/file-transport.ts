@@ -5,6 +5,12 @@ import { ZtError } from '#shared/errors/error.ts'
 import { MAX_TPM_BYTES } from '#shared/tpm/wire.ts'
 import { announcedBytes, type TpmTransport } from './transport.ts'
 
+/**
+ * How many commands are overdue on each device. A device that hangs keeps a thread of the process in each of them, whoever opened
+ * it, and the process has four for all of its files: so while one is overdue nobody here asks that device anything.
+ */
+const overdue = new Map<string, number>()
+
 export function createFileTransport(path: string): TpmTransport {
   return new FileTransport(path)
 }
@@ -21,15 +27,15 @@ class FileTransport implements TpmTransport {
   }
 
   async exchange(command: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#overdue)
+    if (overdue.has(this.#path))
       throw new ZtError('ZT-503-TPM', 'tpm: an earlier command is overdue', {
         details: { reason: 'overdue' },
       })
-    this.#file ??= await open(this.#path, 'r+')
-    const answer = exchange(this.#file, command)
+    const answer = this.#exchange(command)
     const { promise: late, reject } = Promise.withResolvers<never>()
     const onAbort = (): void => {
       this.#overdue = true
+      count(this.#path, 1)
       void answer.catch(() => undefined).then(() => this.#reopen())
       reject(new Error('overdue'))
     }
@@ -49,12 +55,25 @@ class FileTransport implements TpmTransport {
     await file?.close()
   }
 
+  // Opening is within the deadline as well: a driver may wait there too.
+  async #exchange(command: Uint8Array): Promise<Uint8Array> {
+    this.#file ??= await open(this.#path, 'r+')
+    return exchange(this.#file, command)
+  }
+
   async #reopen(): Promise<void> {
     const file = this.#file
     this.#file = undefined
     await file?.close().catch(() => undefined)
     this.#overdue = false
+    count(this.#path, -1)
   }
+}
+
+function count(path: string, change: 1 | -1): void {
+  const commands = (overdue.get(path) ?? 0) + change
+  if (commands === 0) overdue.delete(path)
+  else overdue.set(path, commands)
 }
 
 async function exchange(file: FileHandle, command: Uint8Array): Promise<Uint8Array> {
