@@ -10,6 +10,12 @@ export interface Suspicion {
   readonly reason: string
 }
 
+/** A stretch in which what a node says is suspect. */
+export interface NodeSuspicion extends Suspicion {
+  /** of the one certificate that is denied; absent where the node itself is */
+  readonly certificate?: string
+}
+
 /** What somebody did, or had running. Times are milliseconds since 1970. */
 export interface Deed {
   /** SPIFFE ID of who did it */
@@ -58,39 +64,42 @@ export class Quarantine {
       return began >= stretch.since && (thumbprint === undefined || thumbprint === denied)
     })
     const [first] = found.toSorted((a, b) => a.since - b.since)
-    if (first === undefined) return undefined
-    const { thumbprint: _, ...suspicion } = first
-    return suspicion
+    return first === undefined ? undefined : suspicionOf(first)
   }
 
   /** As of(), for a process and what it wrote: because of its owner, or of the node that ran it and says so. */
   ofProcess({ owner, node, began, ended }: RunProcess): Suspicion | undefined {
     const deed = { id: owner, began, ...(ended !== undefined && { ended }) }
-    const suspicions = [this.of(deed), ...this.ofNode(node).filter(overlaps({ began, ended }))]
-    return suspicions.filter((found) => found !== undefined).toSorted((a, b) => a.since - b.since)[0]
+    // That it ended in time is what a denied machine says of itself. A machine of which one certificate is denied goes on
+    // to be believed with the next.
+    const ofItsNode = this.ofNode(node).filter((stretch) =>
+      overlaps({ began, ended: stretch.certificate === undefined ? undefined : ended })(stretch),
+    )
+    const [first] = [this.of(deed), ...ofItsNode.map(suspicionOf)]
+      .filter((found) => found !== undefined)
+      .toSorted((a, b) => a.since - b.since)
+    return first
   }
 
-  /** When data of this node is suspect, earliest first: its machine may have written anything, whoever asked for it. */
-  ofNode(id: string): readonly Suspicion[] {
+  /**
+   * When data of this node is suspect, earliest first: its machine may have written anything, whoever asked for it, and
+   * whoever had a copied certificate of it could speak as the node until that ended.
+   */
+  ofNode(id: string): readonly NodeSuspicion[] {
     return (this.#byId.get(id) ?? [])
-      .flatMap(({ thumbprint, ...suspicion }) => (thumbprint === undefined ? [suspicion] : []))
+      .map(({ thumbprint, ...suspicion }) => ({
+        ...suspicion,
+        ...(thumbprint !== undefined && { certificate: thumbprint }),
+      }))
       .toSorted((a, b) => a.since - b.since)
   }
 }
 
-/**
- * Since when data of `id`, or of the node that keeps it, is suspect, milliseconds since 1970: the earliest moment that
- * the list knows, whether or not that denial still stands. Undefined for who was never denied.
- */
-export function quarantinedSince(
-  entries: readonly DenyEntry[],
-  { id, node }: { readonly id: string; readonly node?: string },
-): number | undefined {
-  const moments = entries
-    .filter(({ kind, value }) => kind === 'id' && (value === id || value === node))
-    .map(({ from, since = from }) => since * 1000)
-  return moments.length === 0 ? undefined : Math.min(...moments)
-}
+const suspicionOf = ({ since, until, reason }: Suspicion): Suspicion => ({
+  since,
+  ...(until !== undefined && { until }),
+  reason,
+})
 
 function stretchOf({ kind, value, from, since = from, until, exp, reason }: DenyEntry): Stretch {
   // Nothing is done with a certificate that has ended: it needs nobody to close its stretch.

@@ -143,6 +143,18 @@ describe('quarantined rows', () => {
       assert.equal(found.rows, 1)
     })
 
+    it('are those of a task whose owner is denied, though the task and its node are not', async () => {
+      const hub = hubLog(node)
+      const actor = { sub: 'spiffe://mesh.example/agent/coder/task/p-1', caller: N1 }
+      const about = { proc: 'p-1', node: N1 }
+      for (const type of ['svid.issued', 'jwt.issued'] as const)
+        for (const owner of [BOB, ANN]) hub.add({ type, out: 'allow', actor, obj: { ...about, owner } })
+      hub.add({ type: 'identity.revoked', out: 'allow', obj: { id: BOB, reason: 'left', since: T0 } })
+      const found = (await itemsOf(hub)).find(({ log }) => log.endsWith('hub.ztlog'))?.quarantined
+      assert.ok(found !== null && found !== undefined && found !== 'unknown')
+      assert.deepEqual([found.rows, found.by.map(({ id }) => id)], [2, [BOB]])
+    })
+
     it('are nobody’s while nobody was denied', async () => {
       assert.equal(nodeOf(await itemsOf(hubLog(node))), null)
     })
@@ -170,6 +182,34 @@ describe('quarantined rows', () => {
       const found = nodeOf(await itemsOf(hub))
       assert.ok(found !== null && found !== 'unknown')
       assert.equal(found.rows, 300)
+    })
+
+    it('are those written while a denied certificate of it lived, by what was anchored before and after', async () => {
+      const hub = hubLog(node, [
+        { size: 50, at: T0 - 1 },
+        { size: 120, at: T0 + S },
+        { size: 220, at: T0 + 2 * S },
+        { size: 280, at: T0 + 3 * S },
+      ])
+      const obj = { id: N1, x5t: PRINT, reason: 'copied', since: T0, not_after: T0 + 2 * S }
+      hub.add({ type: 'identity.revoked', out: 'allow', ts: T0 + S, obj })
+      const found = nodeOf(await itemsOf(hub))
+      assert.ok(found !== null && found !== 'unknown')
+      assert.deepEqual([found.rows, found.by.map(({ id }) => id)], [170, [N1]])
+    })
+
+    it('are counted once where two of its certificates are denied', async () => {
+      const hub = hubLog(node, [
+        { size: 100, at: T0 - 1 },
+        { size: 200, at: T0 + 2 * S },
+      ])
+      for (const x5t of [PRINT, 'A'.repeat(43)]) {
+        const obj = { id: N1, x5t, reason: 'copied', since: T0, not_after: T0 + 2 * S }
+        hub.add({ type: 'identity.revoked', out: 'allow', ts: T0 + S, obj })
+      }
+      const found = nodeOf(await itemsOf(hub))
+      assert.ok(found !== null && found !== 'unknown')
+      assert.equal(found.rows, 100)
     })
 
     it('are none of a log that it began after it had been allowed again', async () => {

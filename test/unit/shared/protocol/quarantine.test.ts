@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { DenyEntry } from '#shared/protocol/deny-list.ts'
-import { Quarantine, quarantinedSince, type Deed } from '#shared/protocol/quarantine.ts'
+import { Quarantine, type Deed } from '#shared/protocol/quarantine.ts'
 
 const BOB = 'spiffe://mesh.example/operator/bob'
 const NODE = 'spiffe://mesh.example/node/mac-mini'
@@ -70,11 +70,6 @@ describe('what was done with a denied certificate', () => {
     assert.equal(suspect(certificate, { began: 99 * S }), false)
     assert.equal(suspect(certificate, { began: 300 * S }), false)
   })
-
-  it('makes nothing of its node suspect but what it did', () => {
-    const entry = { ...certificate, id: NODE }
-    assert.deepEqual(new Quarantine([entry]).ofNode(NODE), [])
-  })
 })
 
 describe('what a denied node says', () => {
@@ -86,6 +81,12 @@ describe('what a denied node says', () => {
     assert.deepEqual(new Quarantine(entries).ofNode(NODE), [
       { since: 100 * S, until: 300 * S, reason: 'lost' },
       { since: 500 * S, reason: 'again' },
+    ])
+  })
+
+  it('is suspect for as long as a denied certificate of it lived: whoever had it could speak as the node', () => {
+    assert.deepEqual(new Quarantine([{ ...certificate, id: NODE }]).ofNode(NODE), [
+      { since: 100 * S, until: 300 * S, reason: 'key copied', certificate: PRINT },
     ])
   })
 })
@@ -101,21 +102,21 @@ describe('a process', () => {
     assert.equal(new Quarantine([]).ofProcess(life), undefined)
   })
 
-  it('is not when it ended before, or began after', () => {
-    assert.equal(new Quarantine([node]).ofProcess({ ...life, began: 1, ended: 90 * S - 1 }), undefined)
+  it('is not when it ended before its owner was suspect, or began after', () => {
+    assert.equal(new Quarantine([open]).ofProcess({ ...life, began: 1, ended: 100 * S - 1 }), undefined)
     assert.equal(new Quarantine([{ ...node, until: 150 }]).ofProcess(life), undefined)
   })
 
-  it('is not because a certificate of its node was copied', () => {
-    assert.equal(new Quarantine([{ ...certificate, id: NODE }]).ofProcess(life), undefined)
+  it('is suspect though a denied node says that it ended long before: the node alone says so', () => {
+    const ended = { ...life, began: 1, ended: 2 }
+    assert.equal(new Quarantine([node]).ofProcess(ended)?.reason, 'lost')
+    assert.equal(new Quarantine([{ ...node, until: 150 }]).ofProcess(ended)?.reason, 'lost')
   })
-})
 
-describe('the earliest suspect moment', () => {
-  it('is that of the identity or of its node', () => {
-    const node: DenyEntry = { kind: 'id', value: NODE, from: 50, reason: 'lost' }
-    assert.equal(quarantinedSince([open, node], { id: BOB }), 100 * S)
-    assert.equal(quarantinedSince([open, node], { id: BOB, node: NODE }), 50 * S)
-    assert.equal(quarantinedSince([certificate], { id: BOB }), undefined)
+  it('is suspect because a certificate of its node was copied, where it ran while that lived', () => {
+    const quarantine = new Quarantine([{ ...certificate, id: NODE }])
+    assert.equal(quarantine.ofProcess(life)?.reason, 'key copied')
+    assert.equal(quarantine.ofProcess({ ...life, began: 1, ended: 100 * S - 1 }), undefined)
+    assert.equal(quarantine.ofProcess({ ...life, began: 300 * S }), undefined)
   })
 })
