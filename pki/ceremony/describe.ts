@@ -1,15 +1,12 @@
 // Small things that several ceremonies say or make in the same way.
 import type { TrustDomain } from '#shared/identity/names.ts'
-import { sha256 } from '#shared/encoding/digest.ts'
-import { BUNDLE_TYP, parseJws } from '#shared/jose/jws.ts'
-import { openBundle, rootFingerprint, type TrustBundle } from '#shared/x509/bundle.ts'
+import { rootFingerprint, type TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
-import { isZtError } from '#shared/errors/error.ts'
 import { keyIdentifier } from '../issuance/extension.ts'
 import { PROFILES } from '../issuance/profile.ts'
 import { commonName } from '../issuance/tbs.ts'
 import type { CertificatePlan } from './certify.ts'
-import { readAs, refuse } from './fields.ts'
+import { refuse } from './fields.ts'
 import { officersOf, type Quorum } from './quorum.ts'
 
 /** All roots of ztmesh have this one name: what a new key signs with the old name is self-issued (RFC 5280 §3.2). */
@@ -50,35 +47,6 @@ export function rootPlan(
     issuerKeyId: keyIdentifier(spki),
   }
   return { what: 'root', template, context: { profile: PROFILES.root, trustDomain, quorum } }
-}
-
-/** The bundle in force, if one of `roots` signed it; ZT-422-CEREMONY otherwise. */
-export function heldBundle(content: Uint8Array, roots: readonly Certificate[], now: number): TrustBundle {
-  const text = Buffer.from(content).toString('latin1')
-  let refusal: unknown
-  for (const root of roots) {
-    try {
-      return openBundle(text, { pinnedRoot: rootFingerprint(root) }, now)
-    } catch (error) {
-      if (!isZtError(error)) throw error
-      refusal = error
-    }
-  }
-  throw refuse('the bundle that is held is not signed by the root of this ceremony', refusal)
-}
-
-/**
- * The bundle that the ceremony file names as in force, signed by one of its own roots, of which `root` is one. Enough to
- * be told what is revoked; what is signed in its place wants heldBundle().
- */
-export function bundleInForce(content: Uint8Array, root: Certificate, now: number): TrustBundle {
-  const text = Buffer.from(content).toString('latin1')
-  const held = readAs('field "held"', () => {
-    const [signer = new Uint8Array()] = parseJws(text, { typ: BUNDLE_TYP, maxBytes: 64 * 1024 }).x5c
-    return openBundle(text, { pinnedRoot: Buffer.from(sha256(signer)).toString('hex') }, now)
-  })
-  requireTrusted(root, held)
-  return held
 }
 
 /** Throws ZT-422-CEREMONY unless `root` is one of those of the bundle. */

@@ -62,7 +62,7 @@ export async function prepare(reviewed: Reviewed, now: number): Promise<Prepared
   const officers = openOfficers(inputs.bytes(ceremony.officers), root)
   requireRoot(root, { ceremony, officers, at })
   const before = openHistory(ceremony, { inputs, officers, now: at })
-  const basis: Basis = { file: reviewed, inputs, now: at, root, officers }
+  const basis: Basis = { file: reviewed, inputs, now: at, root, officers, before }
   return { reviewed, work: workOf(ceremony, basis), quorum: officers.inForce, root, before }
 }
 

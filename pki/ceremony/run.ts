@@ -10,7 +10,7 @@ import { day } from './describe.ts'
 import { refuse } from './fields.ts'
 import type { Ceremony } from './file.ts'
 import { requireAbsent } from './folder.ts'
-import { quorumFacts } from './history.ts'
+import { openingFacts, quorumFacts } from './history.ts'
 import { describeKeyStore, openKeyStore, readLocal, type KeyStoreLocation } from './local.ts'
 import { confirm, unconfirmed, type Operator } from './operator.ts'
 import { perform, stepsOf, touchesKeys } from './perform.ts'
@@ -150,14 +150,10 @@ async function record(checked: Checked, run: CeremonyRun, transcript: Transcript
   const { reviewed, quorum, before } = prepared
   const { ceremony, canonical, name } = reviewed
   await transcript.write('ceremony', {
-    type: ceremony.type,
-    trustDomain: ceremony.trustDomain,
+    ...openingFacts(ceremony, before),
     file: name,
     sha256: hex(canonical),
-    demo: String(ceremony.demo),
-    requester: ceremony.requester,
     checkedAt: new Date(now).toISOString(),
-    previous: before?.summary.head ?? '',
   })
   const keystore = location === undefined ? {} : describeKeyStore(location)
   const { process: up, machine } = await run.surroundings.online()

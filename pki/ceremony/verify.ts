@@ -18,7 +18,7 @@ import { bundleFacts, requireBundle } from './bundle.ts'
 import { hex, recheck, signedFacts } from './certify.ts'
 import { refuse } from './fields.ts'
 import type { Ceremony } from './file.ts'
-import { quorumFacts, quorumHex } from './history.ts'
+import { openingFacts, quorumFacts, quorumHex } from './history.ts'
 import { readInput } from './inputs.ts'
 import { openOfficers } from './officers-file.ts'
 import { stepsOf, touchesKeys } from './perform.ts'
@@ -74,14 +74,7 @@ async function replay(lines: readonly TranscriptLine[], folder: string): Promise
   if (hex(canonical) !== facts['sha256'])
     throw differs(0, 'names another ceremony file than the one that is here')
   const prepared = await prepare(reviewed, Date.parse(facts['checkedAt'] ?? ''))
-  const expected = {
-    type: ceremony.type,
-    trustDomain: ceremony.trustDomain,
-    demo: String(ceremony.demo),
-    requester: ceremony.requester,
-    previous: prepared.before?.summary.head ?? '',
-  }
-  for (const [name, value] of Object.entries(expected))
+  for (const [name, value] of Object.entries(openingFacts(ceremony, prepared.before)))
     if (facts[name] !== value) throw differs(0, `says another "${name}" than the ceremony file`)
   return prepared
 }

@@ -6,6 +6,7 @@ import type { CertificatePlan } from './certify.ts'
 import type { CeremonyFile } from './file.ts'
 import type { Inputs } from './inputs.ts'
 import type { Officers } from './officers-file.ts'
+import type { SignedTranscript } from './signatures.ts'
 
 /** What every later ceremony stands on. */
 export interface Basis {
@@ -15,6 +16,7 @@ export interface Basis {
   readonly now: number
   readonly root: Certificate
   readonly officers: Officers
+  readonly before: SignedTranscript
 }
 
 /** What the keys made. */

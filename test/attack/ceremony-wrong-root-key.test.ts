@@ -22,6 +22,7 @@ it('the certificate of another root of the same name does not stand for it', asy
   const file = await table.ladderFile(request, {
     root: await table.input('o.pem'),
     held: await table.input('o.jws'),
+    after: await table.input('o.transcript'),
   })
   await assert.rejects(table.run(file), { code: 'ZT-422-CEREMONY', message: /not the key of the root/ })
 })

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { approve, neededFor } from '#pki/ceremony/approval.ts'
-import { parseCeremony, type CeremonyFile } from '#pki/ceremony/file.ts'
+import { parseCeremony, type Ceremony, type CeremonyFile } from '#pki/ceremony/file.ts'
 import type { Quorum } from '#pki/ceremony/quorum.ts'
 import { runCeremony, type CeremonyResult } from '#pki/ceremony/run.ts'
 import { signHead } from '#pki/ceremony/signatures.ts'
@@ -130,8 +130,7 @@ export class CeremonyTable {
     if (reviewed === undefined) return
     const { ceremony } = reviewed
     if (!('bundle' in ceremony)) return
-    // A second root of its own is another mesh.
-    if (ceremony.type === 'root' && ceremony.outputs.certificate !== 'root.pem') return
+    if (isOfOther(ceremony)) return
     this.held = ceremony.outputs.bundle
     this.sequence = ceremony.bundle.sequence
   }
@@ -146,7 +145,7 @@ export class CeremonyTable {
     if (text === 'precious') return
     const summary = summarizeTranscript(verifyTranscript(text))
     await writeFile(sigs, signHead(summary, this.officers))
-    this.last = name
+    if (reviewed !== undefined && !isOfOther(reviewed.ceremony)) this.last = name
   }
 
   head(): Record<string, unknown> {
@@ -331,6 +330,11 @@ export class CeremonyTable {
     const pinnedRoot = Buffer.from(sha256(der)).toString('hex')
     return openBundle(await this.text(file), { pinnedRoot }, this.clock.now())
   }
+}
+
+/** A second root of its own is another mesh. */
+function isOfOther(ceremony: Ceremony): boolean {
+  return ceremony.type === 'root' && ceremony.outputs.certificate !== 'root.pem'
 }
 
 /** A file that the program will refuse has nothing that an officer could approve. */

@@ -10,15 +10,16 @@ import {
   type SignedRung,
 } from '../../issuance/ladder-response.ts'
 import { ROLES } from '../../issuance/ladder-request.ts'
-import { day, heldBundle, requireTrusted } from '../describe.ts'
+import { day } from '../describe.ts'
 import { refuse, type InputFile } from '../fields.ts'
 import type { BundleCeremony, RevokeCeremony } from '../file.ts'
+import { heldBundle } from '../held.ts'
 import type { Basis, Work } from '../work.ts'
 
 type Ended = 'ended' | 'live'
 
 export function bundleWork(ceremony: BundleCeremony, basis: Basis): Work {
-  const held = openHeld(ceremony, basis)
+  const held = heldBundle(ceremony.bundle.held, basis)
   const ended = ceremony.forget
     .flatMap((input) => openResponse(input, { basis, held }).rungs)
     .flatMap((rung) => certificatesOf(rung, 'ended', basis.now))
@@ -33,7 +34,7 @@ export function bundleWork(ceremony: BundleCeremony, basis: Basis): Work {
 }
 
 export function revokeWork(ceremony: RevokeCeremony, basis: Basis): Work {
-  const held = openHeld(ceremony, basis)
+  const held = heldBundle(ceremony.bundle.held, basis)
   const stolen = ceremony.ladders.flatMap((input) => stolenOf(ceremony, openResponse(input, { basis, held })))
   const live = stolen.flatMap((rung) => certificatesOf(rung, 'live', basis.now))
   const known = new Set(held.revokedIntermediates)
@@ -73,12 +74,6 @@ function openResponse(
   if (root === undefined) throw refuse(`ladder response "${input.file}" is of a root that is not trusted`)
   verifySignedByRoot(response, root)
   return response
-}
-
-function openHeld({ bundle }: BundleCeremony | RevokeCeremony, { inputs, root, now }: Basis): TrustBundle {
-  const held = heldBundle(inputs.bytes(bundle.held), [root], now)
-  requireTrusted(root, held)
-  return held
 }
 
 function newBundle(

@@ -24,9 +24,10 @@ import {
 import { PROFILES, RUNG_MARGIN_MS } from '../../issuance/profile.ts'
 import { commonName } from '../../issuance/tbs.ts'
 import type { CertificatePlan } from '../certify.ts'
-import { bundleInForce, day } from '../describe.ts'
+import { day } from '../describe.ts'
 import { refuse } from '../fields.ts'
 import type { LadderCeremony } from '../file.ts'
+import { heldBundle } from '../held.ts'
 import type { Basis, Made, Work } from '../work.ts'
 
 const DAY_MS = 86_400_000
@@ -42,7 +43,7 @@ export function ladderWork(ceremony: LadderCeremony, basis: Basis): Work {
     throw broken('check-domain', 'the request is of another trust domain')
   checkChain(request, ceremony, basis)
   checkTimes(request, root, now)
-  const held = bundleInForce(inputs.bytes(ceremony.held), root, now)
+  const held = heldBundle(ceremony.held, basis)
   checkRevoked(request, held)
   const requestDigest = fileDigest(content)
   return {

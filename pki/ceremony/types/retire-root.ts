@@ -5,8 +5,9 @@ import { openRootUsage, type RootUsageStatement } from '#shared/protocol/root-us
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
-import { heldBundle, isTrusted, printOf, requireTrusted } from '../describe.ts'
+import { isTrusted, printOf } from '../describe.ts'
 import { refuse } from '../fields.ts'
+import { heldBundle } from '../held.ts'
 import type { RetireRootCeremony } from '../file.ts'
 import { openTranscript } from '../history.ts'
 import { certificateOf } from '../pem.ts'
@@ -22,12 +23,11 @@ const MAX_USAGE_AGE_MS = DAY_MS
 export type RetireRefusal = 'in-use' | 'too-early'
 
 export function retireRootWork(ceremony: RetireRootCeremony, basis: Basis): Work {
-  const { inputs, root, now } = basis
+  const { inputs, root } = basis
   const { bundle, outputs } = ceremony
   const retiring = certificateOf(inputs.bytes(ceremony.retiring), 'field "retiring"')
   if (retiring.thumbprint === root.thumbprint) throw refuse('field "retiring" is the root that signs')
-  const held = heldBundle(inputs.bytes(bundle.held), [root, retiring], now)
-  requireTrusted(root, held)
+  const held = heldBundle(bundle.held, basis)
   if (!isTrusted(retiring, held)) throw refuse('the bundle that is held does not trust the retiring root')
   requireOverlap(ceremony, basis)
   requireUnused(ceremony, { basis, held, retiring })

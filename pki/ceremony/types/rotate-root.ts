@@ -1,16 +1,16 @@
 // The rotation of the root: a second key and its certificate, and a bundle with both roots that the first one signs, so
 // that every node takes the second. From its end on at least seven days pass before retire-root.ts.
 import { certificatesToPem } from '#shared/x509/pem.ts'
-import { day, heldBundle, requireTrusted, rootPlan } from '../describe.ts'
+import { day, rootPlan } from '../describe.ts'
 import type { RotateRootCeremony } from '../file.ts'
+import { heldBundle } from '../held.ts'
 import { certificateOf } from '../pem.ts'
 import { quorumDigest } from '../quorum.ts'
 import type { Basis, Work } from '../work.ts'
 
 export function rotateRootWork(ceremony: RotateRootCeremony, basis: Basis): Work {
   const { outputs, bundle } = ceremony
-  const held = heldBundle(basis.inputs.bytes(bundle.held), [basis.root], basis.now)
-  requireTrusted(basis.root, held)
+  const held = heldBundle(bundle.held, basis)
   return {
     plan: [
       `make the key "${ceremony.newKeyLabel}" and a second root of ${ceremony.trustDomain}`,

@@ -141,6 +141,19 @@ describe('revoking intermediates', () => {
     await verifyCeremony({ transcript: join(table.dir, 'revoke.transcript') })
   })
 
+  it('revokes under the new root, too, while the bundle in force is signed by the old one', async (t) => {
+    const { table } = await rotated(t, 1)
+    const change = {
+      root: await table.input('root-2.pem'),
+      keyLabel: 'demo-root-2',
+      outputs: { bundle: 'bundle-3.jws', transcript: 'revoke.transcript' },
+    }
+    await table.run(await table.revokeFile(['ladder.json'], change))
+    const { roots, revokedIntermediates } = await table.bundle('bundle-3.jws', 'root-2.pem')
+    assert.deepEqual([roots.length, revokedIntermediates.length], [2, 4])
+    await verifyCeremony({ transcript: join(table.dir, 'revoke.transcript') })
+  })
+
   it('revokes the rungs that are named, and adds to what is revoked', async (t) => {
     const { table } = await climbed(t, 3)
     await table.run(await table.revokeFile(['ladder.json'], { rungs: [1] }))
