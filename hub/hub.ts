@@ -139,7 +139,20 @@ async function startUpkeep(ground: Ground, broker: Broker): Promise<TrustUpkeep>
     await broker.setCertificate(next)
     await shown(next)
   })
-  return new TrustUpkeep({ trust, rungs, identity, natsIdentity, svids, revokeUsers, rows, clock, log })
+  const upkeep = new TrustUpkeep({
+    trust,
+    rungs,
+    identity,
+    natsIdentity,
+    svids,
+    revokeUsers,
+    rows,
+    clock,
+    log,
+  })
+  // What a hub that crashed left undone is not left until somebody changes something.
+  await upkeep.changed()
+  return upkeep
 }
 
 async function assemble(options: HubOptions, undo: Undo): Promise<Hub> {

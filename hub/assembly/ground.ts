@@ -15,6 +15,7 @@ import { InfraIdentity } from '../identity/infra-identity.ts'
 import { JwtAuthority } from '../jwt/jwt-authority.ts'
 import { Rungs } from '../identity/rungs.ts'
 import { Trust } from '../identity/trust.ts'
+import { lookForBundle } from '../identity/upkeep.ts'
 import { Denials } from '../revocation/denials.ts'
 import { hubKeeper } from '../state/keeper.ts'
 import { openState, type HubState } from '../state/state.ts'
@@ -60,7 +61,8 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   const refusals = new Refusals({ rows: state.log, clock, log })
   undo.push(() => refusals.flush())
   // A newer bundle that was put into bundleFile while the hub was down is in force before anything is issued.
-  if (await trust.refresh(state.log)) await rungs.refresh(true)
+  const passedOver = (error: Error): void => log.warn('bundleFile is passed over', { error })
+  if (await lookForBundle(trust, state.log, passedOver)) await rungs.refresh(true)
   await rungs.tell(state.log)
   const { svids } = state.store
   const { dnsNames } = config
