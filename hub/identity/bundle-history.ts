@@ -9,7 +9,13 @@ import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { bundleSigner, MAX_BUNDLE_BYTES, openSignedBundle } from '#shared/x509/bundle-history.ts'
 import type { FollowedBundle } from '#shared/x509/bundle-history.ts'
 import type { BundleTrust } from '#shared/x509/bundle.ts'
-import { createFile, isErrno, privateFolder, readPrivateFile } from '#pki/keystore/private-file.ts'
+import {
+  createFile,
+  isErrno,
+  privateFolder,
+  readPrivateFile,
+  syncFolder,
+} from '#pki/keystore/private-file.ts'
 
 export interface KeptBundle {
   /** UTC, milliseconds: when it was put in force */
@@ -59,10 +65,24 @@ export function proveHistory(kept: readonly KeptBundle[], pinnedRoot: string): r
   return held
 }
 
-/** Keeps one more; durable when this resolves. Throws ZT-409-EXISTS if another process was first. */
-export async function keepBundle(dir: string, at: number, { imported, text }: KeptBundle): Promise<void> {
+/**
+ * Keeps one more, and resolves when it is durable to what is kept. That is the file which is there already if it has the
+ * same bundle: one whose folder could not be synced left it. Throws ZT-409-EXISTS if it has another.
+ */
+export async function keepBundle(dir: string, at: number, bundle: KeptBundle): Promise<KeptBundle> {
+  const { imported, text } = bundle
   await privateFolder(dir, 'bundle folder')
-  await createFile(join(dir, fileName(at)), canonicalJson(parseKept({ v: 1, imported, text }, '')))
+  const name = fileName(at)
+  try {
+    await createFile(join(dir, name), canonicalJson(parseKept({ v: 1, imported, text }, '')))
+    return bundle
+  } catch (error) {
+    if (!isZtError(error, 'ZT-409-EXISTS')) throw error
+    const there = await readKept(join(dir, name), name)
+    if (there.text !== text) throw error
+    await syncFolder(dir)
+    return there
+  }
 }
 
 async function filesOf(dir: string): Promise<readonly string[]> {

@@ -168,18 +168,20 @@ export class Trust {
   }
 
   async #adopt(next: FollowedBundle, rows: RowWriter, facts: ImportFacts): Promise<Imported> {
-    const held = { ...next, imported: this.#options.clock.now() }
-    const row = await rows.append(rowOf(held, facts))
-    await this.#keep(held)
+    const proved = { ...next, imported: this.#options.clock.now() }
+    const row = await rows.append(rowOf(proved, facts))
+    const held = { ...proved, ...(await this.#keep(proved)) }
     // If we crash before this, the next start finds the file and has the bundle in force.
     this.#held.push(held)
     this.validator.replaceBundle(held.bundle)
     return { held, row }
   }
 
-  async #keep({ imported, text }: HeldBundle): Promise<void> {
-    await keepBundle(bundlesDir(this.#options.stateDir), this.#kept.length, { imported, text })
-    this.#kept.push({ imported, text })
+  async #keep({ imported, text }: HeldBundle): Promise<KeptBundle> {
+    const dir = bundlesDir(this.#options.stateDir)
+    const kept = await keepBundle(dir, this.#kept.length, { imported, text })
+    this.#kept.push(kept)
+    return kept
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -107,7 +107,8 @@ function isOwn(uid: number): boolean {
   return uid === 0 || uid === process.geteuid?.()
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** What was created or removed in the folder so far stays so after a power cut. */
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, constants.O_RDONLY)
   try {
     await folder.sync()

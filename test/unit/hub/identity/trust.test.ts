@@ -114,6 +114,28 @@ describe('the trust of the hub', () => {
     assert.equal((await open()).text, rotation.texts[1])
   })
 
+  it('takes up what a failed import left in its folder, as of that time', async () => {
+    const trust = await opened()
+    const elsewhere = await open()
+    clock.advance(HOUR)
+    // As an import whose folder could not be synced: the file is there, and nothing knows of it.
+    await elsewhere.import(rotation.texts[1], rows)
+    clock.advance(HOUR)
+    await trust.import(rotation.texts[1], rows)
+    assert.equal(trust.trustedSince(rotation.next), NOW + HOUR)
+    await trust.import(rotation.texts[2], rows)
+    assert.deepEqual(files().length, 3)
+    assert.deepEqual(roots(await open()), [rotation.next])
+  })
+
+  it('takes nothing over another bundle that is kept', async () => {
+    const trust = await opened()
+    await (await open()).import(rotation.texts[1], rows)
+    const other = await rotation.sign({ sequence: 2, refreshHint: 77 }, rotation.oldRoot)
+    await assert.rejects(trust.import(other, rows), { code: 'ZT-409-EXISTS' })
+    assert.deepEqual([roots(trust), files().length], [[rotation.old], 2])
+  })
+
   it('takes one of two imports at a time, and the same bundle once', async () => {
     const trust = await opened()
     const both = await Promise.allSettled([1, 2].map(() => trust.import(rotation.texts[1], rows)))
