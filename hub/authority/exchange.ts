@@ -172,12 +172,27 @@ export class TokenExchange {
     throw new ZtError('ZT-503-NODE', 'the node was started again or replaced meanwhile')
   }
 
+  // Whoever was revoked while the row was written gets nothing for it, and nothing is given for such a node.
+  async #requireStill(grant: Grant, caller: VerifiedSvid): Promise<string> {
+    const { denials, store, clock } = this.#parts
+    try {
+      const nodeKey = await this.#requireUnchanged(grant)
+      denials.list.check(caller)
+      return nodeKey
+    } catch (error) {
+      // The revocation may have ended the tasks of the caller before this one was granted. If we crash here, the next
+      // start ends it, as long as the deny list says anything of the caller.
+      if (grant.cmd.op === 'process.spawn') await store.tasks.end(grant.cmd.proc, clock.now())
+      throw error
+    }
+  }
+
   #judge(caller: VerifiedSvid, node: NodeRecord, cmd: Command): Judgement {
     return this.#parts.policy.onNode(caller.id, { id: cmd.node, name: node.name, lvl: node.lvl }, cmd)
   }
 
   async #mint(grant: Grant, origin: ExchangeOrigin, tok: string): Promise<Exchanged> {
-    const { rows, identity, denials } = this.#parts
+    const { rows, identity } = this.#parts
     const { cmd, judgement, txn } = grant
     await this.#claim(cmd, origin.caller)
     const detail = detailFor(cmd)
@@ -198,9 +213,7 @@ export class TokenExchange {
       },
     })
     await this.#grantIdentity(grant, origin.caller)
-    // Whoever was revoked while the row was written gets nothing for it, and nothing is given for such a node.
-    const nodeKey = await this.#requireUnchanged(grant)
-    denials.list.check(origin.caller)
+    const nodeKey = await this.#requireStill(grant, origin.caller)
     const response: ExchangeResponse = {
       access_token: signCapability(identity(), claims),
       issued_token_type: CAPABILITY_TYPE,

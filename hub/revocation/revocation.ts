@@ -6,12 +6,18 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
-import { principalOf, trustDomainOf, type Principal, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import {
+  parseSpiffeId,
+  principalOf,
+  trustDomainOf,
+  type Principal,
+  type SpiffeId,
+} from '#shared/identity/spiffe-id.ts'
 import type { RowDraft, RowPolicy, RowRequest } from '#shared/log/row.ts'
-import { isOpen } from '#shared/protocol/deny-list.ts'
+import { isOpen, type DenyEntry } from '#shared/protocol/deny-list.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { actorOf, type RowWriter } from '../audit/rows.ts'
-import type { HubStore, IssuedCredential } from '../store/store.ts'
+import type { HubStore, IssuedCredential, TaskSelection } from '../store/store.ts'
 import type { Denial, Denials, DenyChange } from './denials.ts'
 
 export interface RevocationParts {
@@ -20,7 +26,7 @@ export interface RevocationParts {
   readonly log: Logger
   readonly rows: RowWriter
   readonly denials: Denials
-  readonly store: Pick<HubStore, 'nodes' | 'credentials' | 'voidJoinTokens'>
+  readonly store: Pick<HubStore, 'nodes' | 'credentials' | 'tasks' | 'voidJoinTokens'>
   /** no SVID lives longer, milliseconds */
   readonly svidTtlMs: number
   readonly push: () => void
@@ -60,6 +66,7 @@ export class Revocation {
     if (principal.kind === 'node') await store.nodes.revoke(principal.name, clock.now())
     // What the identity has prepared would outlive it. A crash in between is made good by resume().
     await store.voidJoinTokens(id)
+    await store.tasks.endAll(tasksOf({ kind: 'id', value: id }), { now: clock.now() })
     await this.#disconnect([id])
     return change
   }
@@ -74,9 +81,11 @@ export class Revocation {
     const denied = { kind: 'thumbprint', value: thumbprint, id, exp } as const
     const obj = { id, x5t: thumbprint, not_after: expires }
     const change = await this.#deny(denied, obj, { grounds, decided })
-    this.#parts.push()
+    const { push, store, clock } = this.#parts
+    push()
     // A token does not say with which certificate it was asked for: the identity asks for new ones.
-    await this.#parts.store.voidJoinTokens(id)
+    await store.voidJoinTokens(id)
+    await store.tasks.endAll(tasksOf(denied), { now: clock.now() })
     await this.#disconnect([thumbprint])
     return change
   }
@@ -115,9 +124,14 @@ export class Revocation {
 
   /** Closes again what should be closed: after a start, for revocations that a crash cut short. */
   async resume(): Promise<void> {
-    const { denials, store } = this.#parts
+    const { denials, store, clock } = this.#parts
     const open = denials.entries.filter(isOpen)
     for (const { value, id = value } of open) await store.voidJoinTokens(id)
+    // Of a revocation that is over too: a hub that was down while the certificate ended has ended nothing of it yet.
+    for (const entry of denials.entries) {
+      const before = entry.until === undefined ? {} : { before: entry.until * 1000 }
+      await store.tasks.endAll(tasksOf(entry), { now: clock.now(), ...before })
+    }
     await this.#disconnect(open.map(({ value }) => value))
   }
 
@@ -192,6 +206,13 @@ export class Revocation {
       throw new ZtError('ZT-404-NODE', 'no such node')
     return principal
   }
+}
+
+// A grant lives for weeks, and a denial may end before it: the certificate with which it was asked for does within minutes.
+function tasksOf({ kind, value }: Pick<DenyEntry, 'kind' | 'value'>): TaskSelection {
+  if (kind === 'thumbprint') return { ownerThumbprint: value }
+  const principal = principalOf(parseSpiffeId(value))
+  return { owner: value, node: value, ...(principal.kind === 'agent' && { proc: principal.task }) }
 }
 
 function draftOf({ by, request, policy }: Decided): {

@@ -107,7 +107,7 @@ export interface TpmQuote {
 export interface TpmRecord extends TpmIdentity {
   /** the newest that held, whether or not policy accepted its values */
   readonly quote: TpmQuote | undefined
-  /** since when policy refuses what the machine has measured, and the row that says so */
+  /** since when policy refuses what the machine has measured, and the newest row that says so */
   readonly drifted: { readonly at: number; readonly row: number } | undefined
 }
 
@@ -174,7 +174,7 @@ export interface NodeStore {
    * if another one came between.
    */
   attest(attestation: Attestation): Promise<NodeRecord>
-  /** Keeps a quote that holds and that policy refuses; drift begins unless it had. ZT-401-NONCE as above. */
+  /** Keeps a quote that holds and that policy refuses, and its row; drift begins unless it had. ZT-401-NONCE as above. */
   recordDrift(name: string, step: QuoteStep, row: number): Promise<void>
   /** How the node last proved itself, and what it was issued for it. */
   recordAttestation(name: string, attestation: NodeAttestation): Promise<void>
@@ -325,7 +325,12 @@ export interface TaskStore {
   find(proc: string): Promise<TaskGrant | undefined>
   /** False if it had ended before, or never was. */
   end(proc: string, now: number): Promise<boolean>
+  /** Ends the tasks of the selection that have not ended, of those minted before `before` if it is given. */
+  endAll(of: TaskSelection, time: { readonly now: number; readonly before?: number }): Promise<void>
 }
+
+/** Tasks of which one of these is true. */
+export type TaskSelection = Partial<Pick<TaskGrant, 'owner' | 'ownerThumbprint' | 'node' | 'proc'>>
 
 export interface PublishedBundle {
   /** of its content, without the number */

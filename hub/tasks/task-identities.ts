@@ -169,6 +169,9 @@ export class TaskIdentities {
 
   async #require(proc: string, caller: VerifiedSvid): Promise<Task> {
     const grant = await this.#granted(proc, caller)
+    const task = { grant, id: this.#idOf(grant) }
+    // First, since what is denied has ended too, and the denial is what there is to say.
+    this.#checkDenials(task, caller)
     const { nodes } = this.#parts
     const node = await nodes.find(nodeNameOf(caller.id))
     const voice = { name: nodeNameOf(caller.id), id: caller.id, thumbprint: caller.thumbprint }
@@ -181,8 +184,6 @@ export class TaskIdentities {
       throw refuse('the task was on another start of the node')
     if (grant.ended !== undefined || this.#parts.clock.now() >= grant.until)
       throw refuse('the task has ended')
-    const task = { grant, id: this.#idOf(grant) }
-    this.#checkDenials(task, caller)
     return task
   }
 

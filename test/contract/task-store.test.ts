@@ -78,6 +78,33 @@ for (const implementation of IMPLEMENTATIONS)
       assert.equal(await store.tasks.end('p-bbbbbbbbbbbbbbbbbbbb', NOW), false)
     })
 
+    const selections: Record<string, Partial<TaskGrant>> = {
+      'their owner': { owner: grant.owner },
+      'the certificate of their owner': { ownerThumbprint: grant.ownerThumbprint },
+      'their node': { node: grant.node },
+      'one of them': { proc: grant.proc },
+    }
+    for (const [what, of] of Object.entries(selections))
+      it(`end all at once by ${what}, and no others`, async (t) => {
+        const { store } = await make(t)
+        const foreign = {
+          owner: 'spiffe://td/operator/bob',
+          ownerThumbprint: 'y',
+          node: 'spiffe://td/node/n2',
+        }
+        const other = { ...grant, ...foreign, proc: 'p-bbbbbbbbbbbbbbbbbbbb' }
+        const later = { ...grant, proc: 'p-cccccccccccccccccccc', minted: NOW + 10 }
+        for (const one of [grant, other, later]) await store.tasks.add(one)
+        const ended = async (): Promise<unknown[]> =>
+          Promise.all([grant, later, other].map(async ({ proc }) => (await store.tasks.find(proc))?.ended))
+        await store.tasks.endAll(of, { now: NOW + 20, before: NOW + 10 })
+        assert.deepEqual(await ended(), [NOW + 20, undefined, undefined])
+        await store.tasks.endAll(of, { now: NOW + 30 })
+        assert.deepEqual(await ended(), [NOW + 20, what === 'one of them' ? undefined : NOW + 30, undefined])
+        await store.tasks.endAll({}, { now: NOW + 40 })
+        assert.equal((await ended())[2], undefined)
+      })
+
     it('keep their names for thirty days after their end, and none that runs is forgotten', async (t) => {
       const { store } = await make(t)
       const other = { ...grant, proc: 'p-bbbbbbbbbbbbbbbbbbbb', until: NOW + 100 * DAY }

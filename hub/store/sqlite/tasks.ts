@@ -1,6 +1,6 @@
 // What the hub remembers for the identities of tasks: to which node it granted each, and the keys that sign their
 // tokens.
-import type { JwtKeyStore, SealedJwtKey, TaskGrant, TaskStore } from '../store.ts'
+import type { JwtKeyStore, SealedJwtKey, TaskGrant, TaskSelection, TaskStore } from '../store.ts'
 import type { Database } from './database.ts'
 
 /** How long a task that has ended keeps its name to itself, milliseconds. */
@@ -56,6 +56,24 @@ export class SqliteTasks implements TaskStore {
     return this.#db.write(
       () => this.#db.run('UPDATE tasks SET ended = ? WHERE proc = ? AND ended IS NULL', now, proc) === 1,
     )
+  }
+
+  endAll(of: TaskSelection, time: { readonly now: number; readonly before?: number }): Promise<void> {
+    // No column of these is ever NULL, so what is not selected by is equal to nothing.
+    const { owner = null, ownerThumbprint = null, node = null, proc = null } = of
+    const { now, before = Number.MAX_SAFE_INTEGER } = time
+    return this.#db.write(() => {
+      this.#db.run(
+        `UPDATE tasks SET ended = ? WHERE ended IS NULL AND minted < ?
+         AND (owner = ? OR owner_x5t = ? OR node = ? OR proc = ?)`,
+        now,
+        before,
+        owner,
+        ownerThumbprint,
+        node,
+        proc,
+      )
+    })
   }
 }
 

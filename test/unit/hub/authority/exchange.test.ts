@@ -137,6 +137,16 @@ describe('the exchange', () => {
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
   })
 
+  it('leaves no identity for a task whose token was not given after all', async () => {
+    const sandbox = { profile: 'default@1', caps: ['identity:reports'] } as const
+    const cmd = spawnCommand(node.id, { sandbox })
+    assert.ok(cmd.op === 'process.spawn')
+    rows.during = async () =>
+      void (await denials.deny({ kind: 'id', value: alice.id, reason: 'left' }, noRow))
+    await assert.rejects(ask({ cmd }), { code: 'ZT-403-REVOKED' })
+    assert.equal((await store.tasks.find(cmd.proc))?.ended, TEST_NOW)
+  })
+
   it('gives nothing to who is revoked, whatever the caller shows', async () => {
     await denials.deny({ kind: 'id', value: alice.id, reason: 'left' }, noRow)
     await assert.rejects(ask(), { code: 'ZT-403-REVOKED' })
