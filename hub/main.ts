@@ -23,7 +23,8 @@ const USAGE = `usage: hub --config FILE                                 serve
        hub ladder-import IN --config FILE
        hub reseal --config FILE                          seal its keys by what the configuration names now
 
-ladder-request and ladder-import are for a hub that has not run yet: then use \`ztctl ladder\`.
+ladder-request and ladder-import are for a hub that no operator can ask: it has not run yet, or it has no rung left. Use
+\`ztctl ladder\` for any other. A hub that runs takes up what was imported on SIGHUP.
 `
 
 const AWAKE_MS = 3_600_000
