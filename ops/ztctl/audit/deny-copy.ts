@@ -21,6 +21,8 @@ interface DenyCopy {
   readonly bundle: string
 }
 
+export type SavedDenyList = DenyDocument & Pick<DenyCopy, 'at'>
+
 const MAX_BYTES = MAX_DENY_BYTES + MAX_BUNDLE_BYTES + 1024
 
 const parseCopy: Parser<DenyCopy> = object({
@@ -38,17 +40,18 @@ export function writeDenyCopy(path: string, copy: Pick<DenyCopy, 'at' | 'deny' |
 }
 
 /**
- * Opens a copy as of the time at which it was made. `roots` are the fingerprints (hex) of those that are trusted.
+ * Opens a copy as of the time at which it was made, `at`: the copy says it, and the SVID of the hub that signed the list
+ * was alive then, so it can be wrong by minutes and not by more. `roots` are the fingerprints (hex) of those that are trusted.
  * ZT-503-DENY-LIST for one that does not hold, whatever the reason.
  */
-export function openDenyCopy(path: string, roots: readonly string[]): DenyDocument {
+export function openDenyCopy(path: string, roots: readonly string[]): SavedDenyList {
   try {
     const bytes = readFileSync(path)
     const { at, deny, bundle } = parseCopy(parseStrictJson(bytes, { maxBytes: MAX_BYTES }), '')
     const pinnedRoot = roots.find((root) => root === bundleSigner(bundle))
     if (pinnedRoot === undefined) throw refuse(path, 'is of a mesh whose root this user does not trust')
     const trust = new SvidValidator(openBundle(bundle, { pinnedRoot }, at))
-    return openDenyList(deny, { trust, now: at })
+    return { ...openDenyList(deny, { trust, now: at }), at }
   } catch (cause) {
     if (isZtError(cause, 'ZT-503-DENY-LIST')) throw cause
     throw refuse(path, `does not hold: ${cause instanceof Error ? cause.message : 'unknown'}`, cause)

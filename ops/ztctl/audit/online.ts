@@ -9,7 +9,6 @@ import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context } from '../client/contexts.ts'
 import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
 import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
-import { Quarantine } from '#shared/protocol/quarantine.ts'
 import type { Mesh } from '../client/mesh.ts'
 import { fetchDenyList } from '../client/quarantine.ts'
 import { currentUid } from '../client/user.ts'
@@ -20,6 +19,7 @@ import { DENY_COPY, writeDenyCopy } from './deny-copy.ts'
 import { verifyNodeLog } from './export.ts'
 import { HeldHeads, type HeldHead } from './held-heads.ts'
 import { verifyHubLog, type HubLog } from './hub-log.ts'
+import { KnownDenials } from './known-denials.ts'
 import type { LogOutcome } from './outcome.ts'
 import { readSeenHead, rememberHead, type TimedPlace } from './seen-head.ts'
 import { SuspectRows, type Keeper } from './suspect-rows.ts'
@@ -47,12 +47,12 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
     const answers = await askNodes(asked, (node) => verifyNode(node, hub, { mesh, save }))
     await hub.compare(answers.flatMap((answer) => (answer.ok ? answer.value.held : [])))
     // Last, so that it knows whoever was denied while the logs were read.
-    const count = await counter(live, hub, save)
+    const denials = await denialsNow(live, hub, save)
     const { identity, head, report } = hub
     if (report.firstBad === undefined) await rememberHead({ identity, head }, context, place)
     return [
-      { name: 'hub', origin: identity.origin, report, ...count(hub.denied.rows) },
-      ...answers.map((answer) => asOutcome(answer, count)),
+      { name: 'hub', origin: identity.origin, report, ...denials.count(hub.denied.rows) },
+      ...answers.map((answer) => asOutcome(answer, denials)),
       ...revoked.map((node) => revokedOutcome(node, hub)),
       ...earlierEpochs(hub, [...asked, ...revoked]),
     ]
@@ -72,23 +72,19 @@ async function chooseNodes(
   return { asked: namesWhere(false), revoked: namesWhere(true) }
 }
 
-type Counter = (rows: SuspectRows, keeper?: Keeper) => Pick<LogOutcome, 'quarantined'>
-
-/** Counts by the deny list of this moment, which is saved too, and by the hub's log. Without the list nothing is known. */
-async function counter(live: LiveMesh, hub: HubLog, save: string | undefined): Promise<Counter> {
+/** What the deny list of this moment says, which is saved too, and the hub's log. Without the list nothing is known. */
+async function denialsNow(live: LiveMesh, hub: HubLog, save: string | undefined): Promise<KnownDenials> {
   try {
     const mesh = await live.refreshed()
-    const { entries, text: deny } = await fetchDenyList(mesh)
+    const { entries, ver: version, text: deny } = await fetchDenyList(mesh)
     const { bundle } = mesh.session.credentials
-    if (save !== undefined) writeDenyCopy(join(save, DENY_COPY), { at: mesh.clock.now(), deny, bundle })
-    const quarantine = new Quarantine([...entries, ...hub.denied.revocations.entries])
-    return (rows, keeper) => {
-      const quarantined = rows.count(quarantine, keeper)
-      return quarantined === undefined ? {} : { quarantined }
-    }
+    const at = mesh.clock.now()
+    if (save !== undefined) writeDenyCopy(join(save, DENY_COPY), { at, deny, bundle })
+    const { revocations } = hub.denied
+    return KnownDenials.now({ entries: [...entries, ...revocations.entries], asOf: { at, version } })
   } catch (error) {
     // What was found out about the logs is said all the same.
-    if (isZtError(error, 'ZT-503-DENY-LIST')) return () => ({ quarantined: 'unknown' })
+    if (isZtError(error, 'ZT-503-DENY-LIST')) return KnownDenials.unknown()
     throw error
   }
 }
@@ -177,10 +173,10 @@ export function summaryOf({ anchors, anchoredAt }: WitnessedLog): NonNullable<Lo
   return { count: anchors.length, size, ...(anchoredAt === undefined ? {} : { at: anchoredAt }) }
 }
 
-function asOutcome(answer: NodeAnswer<NodeCheck>, count: Counter): LogOutcome {
+function asOutcome(answer: NodeAnswer<NodeCheck>, denials: KnownDenials): LogOutcome {
   if (answer.ok) {
     const { outcome, rows, keeper } = answer.value
-    return { ...outcome, ...count(rows, keeper) }
+    return { ...outcome, ...denials.count(rows, keeper) }
   }
   const { code, message } = answer.error
   return { name: answer.node, origin: '', failure: { code, message } }

@@ -21,6 +21,9 @@ export interface LogOutcome {
   readonly earlier?: true
   /** the rows of it that are quarantined; `unknown` where it could not be had who is denied */
   readonly quarantined?: SuspectCount | 'unknown'
+  /** as of when it is known who is denied, and of how many rows it is therefore not known */
+  readonly asOf?: DeniedAsOf
+  readonly unknownRows?: number
   /** of a node that cannot be asked for its log */
   readonly revoked?: true
   /** what is to be known and is no fault */
@@ -28,7 +31,15 @@ export interface LogOutcome {
   readonly failure?: { readonly code: ErrorCode; readonly message: string }
 }
 
+/** `at` is UTC milliseconds; `version` is of the deny list that says so, if it is not the hub's log alone. */
+export interface DeniedAsOf {
+  readonly at: number
+  readonly version?: number
+}
+
 const UNKNOWN = { code: 'ZT-503-DENY-LIST' } as const
+/** Milliseconds for which what is known passes for what is so. */
+const FRESH_MS = 60_000
 const INTEGRITY = 9
 const PARTIAL = 8
 
@@ -38,7 +49,7 @@ export function concludeVerification(outcomes: readonly LogOutcome[], call: Invo
   printListing<LogOutcome>(
     {
       kind: 'VerificationReport',
-      headings: ['LOG', 'STATE', 'ROWS', 'QUARANTINED', 'HEADS', 'ANCHORED', 'AGE', 'DETAIL'],
+      headings: ['LOG', 'STATE', 'ROWS', 'QUARANTINED', 'AS OF', 'HEADS', 'ANCHORED', 'AGE', 'DETAIL'],
       items: outcomes,
       extra: { ok: outcomes.every((outcome) => faultOf(outcome) === undefined && isKnown(outcome)) },
       toName: ({ name }) => name,
@@ -53,12 +64,27 @@ export function concludeVerification(outcomes: readonly LogOutcome[], call: Invo
     if (fault !== undefined) remark(`error: ${outcome.name}: ${fault.message} (${fault.code})`, io)
     sayQuarantine(outcome, io)
   }
+  sayAsOf(outcomes, now, io)
   return statusOf(outcomes)
 }
 
-const isKnown = ({ quarantined }: LogOutcome): boolean => quarantined !== 'unknown'
+const isKnown = ({ quarantined, unknownRows = 0 }: LogOutcome): boolean =>
+  quarantined !== 'unknown' && unknownRows === 0
 
-function sayQuarantine({ name, quarantined }: LogOutcome, io: Io): void {
+/** Of evidence that was saved: whoever was denied since is not known to it, and may be so from before. */
+function sayAsOf(outcomes: readonly LogOutcome[], now: number, io: Io): void {
+  const asOf = outcomes.find((outcome) => outcome.asOf !== undefined)?.asOf
+  if (asOf === undefined || Math.abs(now - asOf.at) < FRESH_MS) return
+  const by = asOf.version === undefined ? "the hub's log" : `deny list ${asOf.version}`
+  warn(`who is denied is known as of ${rfc3339(asOf.at) ?? ''} (${by}), not who was denied since`, io)
+}
+
+function sayQuarantine({ name, quarantined, unknownRows = 0 }: LogOutcome, io: Io): void {
+  if (unknownRows > 0)
+    remark(
+      `error: ${name}: ${unknownRows} rows are from after the moment as of which it is known who is denied (${UNKNOWN.code})`,
+      io,
+    )
   if (quarantined === undefined) return
   if (quarantined === 'unknown')
     return remark(
@@ -92,7 +118,7 @@ function faultOf({ failure, report }: LogOutcome): Fault | undefined {
 }
 
 function toRow(outcome: LogOutcome, now: number): readonly string[] {
-  const { name, report, anchors } = outcome
+  const { name, report, anchors, asOf } = outcome
   const fault = faultOf(outcome)
   const at = anchors?.at
   return [
@@ -100,6 +126,7 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
     stateOf(outcome),
     report === undefined ? '-' : String(report.rows),
     quarantineText(outcome),
+    asOf === undefined ? '-' : `${shortDuration(now - asOf.at)} ago`,
     report === undefined ? '-' : String(report.heads),
     anchors === undefined ? '-' : `${anchors.size} (${anchors.count})`,
     at === undefined ? '-' : `${shortDuration(now - at)} ago`,
@@ -107,10 +134,11 @@ function toRow(outcome: LogOutcome, now: number): readonly string[] {
   ]
 }
 
-function quarantineText({ quarantined, report }: LogOutcome): string {
+function quarantineText({ quarantined, report, unknownRows = 0 }: LogOutcome): string {
   if (quarantined === 'unknown') return 'unknown'
-  if (quarantined !== undefined) return String(quarantined.rows)
-  return report === undefined ? '-' : '0'
+  if (report === undefined && quarantined === undefined) return '-'
+  const rows = String(quarantined?.rows ?? 0)
+  return unknownRows === 0 ? rows : `${rows}, ${unknownRows} unknown`
 }
 
 function stateOf(outcome: LogOutcome): string {
@@ -120,7 +148,7 @@ function stateOf(outcome: LogOutcome): string {
 }
 
 function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
-  const { name, origin, report, anchors } = outcome
+  const { name, origin, report, anchors, asOf } = outcome
   const fault = faultOf(outcome)
   return {
     log: name,
@@ -132,6 +160,8 @@ function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
     anchored:
       anchors === undefined ? null : { size: anchors.size, count: anchors.count, at: rfc3339(anchors.at) },
     quarantined: countJson(outcome.quarantined),
+    unknownRows: outcome.quarantined === 'unknown' ? (report?.rows ?? null) : (outcome.unknownRows ?? 0),
+    deniedAsOf: asOf === undefined ? null : { time: rfc3339(asOf.at), denyListVersion: asOf.version ?? null },
     note: outcome.note ?? null,
     firstBad: report?.firstBad ?? null,
     error: fault === undefined ? null : { code: fault.code, message: fault.message },

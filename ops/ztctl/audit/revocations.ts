@@ -7,14 +7,21 @@ import type { DenyEntry } from '#shared/protocol/deny-list.ts'
 
 export class Revocations {
   #entries: DenyEntry[] = []
+  #lastAt = 0
 
   /** As a deny list says it. */
   get entries(): readonly DenyEntry[] {
     return this.#entries
   }
 
+  /** Time of the newest row: whoever was denied later is not known. UTC, milliseconds; 0 for a log without rows. */
+  get lastAt(): number {
+    return this.#lastAt
+  }
+
   /** Takes a verified row of a hub's log. ZT-422-SCHEMA for a revocation of nobody: it must not pass for none. */
   take(row: RowBody): void {
+    this.#lastAt = Math.max(this.#lastAt, row.ts ?? 0)
     if (row.type === 'identity.revoked') this.#entries.push(entryOf(row))
     else if (row.type === 'identity.restored') this.#close(row)
   }

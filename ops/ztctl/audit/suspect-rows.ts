@@ -27,10 +27,12 @@ interface Actor {
 
 export class SuspectRows {
   readonly #actors = new Map<string, Actor>()
+  readonly #times: number[] = []
   #size = 0
 
   take({ seq, ts, actor, obj }: RowBody): void {
     this.#size = seq + 1
+    if (ts !== undefined) this.#times.push(ts)
     const { caller, sub, x5t } = actor ?? {}
     const owner = typeof obj?.['owner'] === 'string' ? obj['owner'] : undefined
     if (caller === undefined && sub === undefined && owner === undefined) return
@@ -38,6 +40,11 @@ export class SuspectRows {
     const known = this.#actors.get(key)
     if (known === undefined) this.#actors.set(key, { caller, sub, x5t, owner, rows: [{ seq, ts }] })
     else known.rows.push({ seq, ts })
+  }
+
+  /** Rows that say they are from after that moment, UTC milliseconds. */
+  laterThan(moment: number): number {
+    return this.#times.filter((ts) => ts > moment).length
   }
 
   /** Undefined for a log without any. `keeper` is of a node's log. */
