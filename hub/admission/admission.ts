@@ -26,7 +26,7 @@ import type { NodeRecord, NodeStore } from '../store/store.ts'
 import type { AdmissionChallenge, AttestContext, Attested, Attestor, Intent } from './attestor.ts'
 import { Challenges, type Challenge as GivenOut } from './challenges.ts'
 import { requireNatsProof, type CredentialIssuer, type Issued } from './credentials.ts'
-import { attestationOf, groundsOf, isRenewal, machineOf } from './grounds.ts'
+import { attestationOf, groundsOf, isRenewal, machineOf, rebootOf } from './grounds.ts'
 import type { TpmAttestor } from './tpm.ts'
 
 export interface AdmissionParts {
@@ -167,6 +167,7 @@ export class Admission {
       ...groundsOf(attested),
       ...machineOf(attested),
     }
+    await this.#noteReboot(request, proved)
     const renewal = isRenewal(attested)
     const type = renewal ? 'node.attested' : 'node.joined'
     const row = await rows.append({ type, out: 'allow', txn, actor: { sub: id }, obj })
@@ -190,6 +191,15 @@ export class Admission {
       fence: record.fence,
       lvl: record.lvl,
     }
+  }
+
+  // Here and not where it is judged: nothing but the store comes between it and the clock that it tells of, so that one
+  // reboot is told once, and every one is. If we crash in between, it is told again.
+  async #noteReboot({ node }: AttestRequest, { attested, id, txn }: Proved): Promise<void> {
+    const reboot = attested.tpm === undefined ? undefined : rebootOf(attested.tpm.step)
+    if (reboot === undefined) return
+    const obj = { node, ...reboot }
+    await this.#parts.rows.append({ type: 'node.rebooted', out: 'info', txn, actor: { sub: id }, obj })
   }
 
   #issue({ node, nats }: AttestRequest, { id, csr, attested, txn }: Proved): Promise<Issued> {

@@ -2,6 +2,7 @@
 // in that of the SVID, and in the store.
 import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { NodeAttestation } from '#shared/protocol/node-inspection.ts'
+import type { QuoteStep } from '../store/store.ts'
 import type { Attested } from './attestor.ts'
 
 /** It stayed with the machine that had it. */
@@ -27,6 +28,18 @@ export function machineOf({ tpm }: Attested): JsonObject {
   if (tpm === undefined) return {}
   const { resets, restarts, safe, firmware } = tpm.step.quote.clock
   return { tpm: { ek: tpm.ek, resets, restarts, safe, firmware } }
+}
+
+/** What to say of a TPM that was reset or restarted since its last quote; undefined if it was not, or there was none. */
+export function rebootOf({ quote, before }: QuoteStep): JsonObject | undefined {
+  if (before === undefined) return undefined
+  const { resets, restarts, firmware } = quote.clock
+  if (before.resets === resets && before.restarts === restarts) return undefined
+  return {
+    resets: [before.resets, resets],
+    restarts: [before.restarts, restarts],
+    firmware: [before.firmware, firmware],
+  }
 }
 
 export function attestationOf(

@@ -8,6 +8,7 @@ import { equalBytes, sha256, sha256Text } from '#shared/encoding/digest.ts'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { Evidence } from '#shared/protocol/admission.ts'
+import type { AcceptedBy } from '#shared/protocol/node-inspection.ts'
 import type { PcrWish, TpmCredential, TpmEvidence, TpmHello } from '#shared/protocol/tpm-evidence.ts'
 import type { ClockInfo } from '#shared/tpm/attest.ts'
 import { requireActivation, sealActivation } from '../attestation/activation.ts'
@@ -18,7 +19,8 @@ import { verifyProof, type ProofExpectation, type ProofVerdict } from '../attest
 import type { HubStore, NodeRecord, QuoteStep, TpmClock, TpmIdentity, TpmQuote } from '../store/store.ts'
 import type { AttestContext, Attested, AttestedTpm, Attestor, TpmClaim } from './attestor.ts'
 import { CHALLENGE_LIFE_MS } from './challenges.ts'
-import type { PcrPolicies } from './pcr-policies.ts'
+import { rebootOf } from './grounds.ts'
+import type { HeldPcrPolicy, PcrPolicies } from './pcr-policies.ts'
 import { redeemToken } from './join-token.ts'
 
 export interface TpmParts {
@@ -32,6 +34,22 @@ export interface TpmParts {
 interface Quoting {
   readonly ak: VerifiedAk
   readonly before: TpmClock | undefined
+  /** digest of what was said before the challenge, at a join */
+  readonly hello?: Uint8Array
+}
+
+/** What one proof is judged by, from its beginning to its row, whatever is put in force meanwhile. */
+interface Judging {
+  readonly expected: ProofExpectation
+  /** the one of `expected`, as it is held */
+  readonly policy: HeldPcrPolicy | undefined
+  readonly before: TpmClock | undefined
+}
+
+interface Drift {
+  readonly verdict: ProofVerdict
+  readonly step: QuoteStep
+  readonly error: ZtError
 }
 
 const TPM_LEVEL = 2
@@ -106,12 +124,14 @@ export class TpmAttestor implements Attestor {
     const held = (await this.#parts.store.nodes.find(node))?.tpm
     const before = held !== undefined && isSame(held, tpm) ? held.quote?.clock : undefined
     const ak = verifyAk({ public: tpm.ak })
+    const hello = decodeBase64url(claim.hello, 'hello')
     // Judged before the token is touched: a machine that has started the wrong thing does not spend it.
-    const verdict = verifyProof(proofOf(evidence), this.#expected({ ak, before }, context))
+    const judging = this.#judging({ ak, before, hello }, context)
+    const verdict = verifyProof(proofOf(evidence), judging.expected)
     const token = sha256(decodeBase64url(join.token, 'evidence.join.token'))
     const redemption = { hash: token, node, device: ak.spki, log, tpm, now }
     const { how, ...repeated } = await redeemToken(this.#parts.store, redemption, context)
-    return { device: ak.spki, how, ...repeated, ...this.#attested(verdict, { tpm, before }, context) }
+    return { device: ak.spki, how, ...repeated, ...attestedOf(verdict, tpm, judging) }
   }
 
   async #renew(evidence: TpmEvidence, context: AttestContext): Promise<Attested> {
@@ -120,13 +140,11 @@ export class TpmAttestor implements Attestor {
     if (node === undefined || device === undefined || tpm === undefined)
       throw new ZtError('ZT-401-EVIDENCE', 'the name stands for no TPM')
     requireStillTrusted({ sha256: tpm.ek, root: tpm.root }, this.#parts.trust)
-    const before = tpm.quote?.clock
-    const expected = this.#expected({ ak: verifyAk({ public: tpm.ak }), before }, context)
-    const verdict = await this.#proveOrDrift(proofOf(evidence), { node, expected }, context)
+    const ak = verifyAk({ public: tpm.ak })
+    const judging = this.#judging({ ak, before: tpm.quote?.clock }, context)
+    const verdict = await this.#proveOrDrift(proofOf(evidence), { node, judging }, context)
     if (node.revokedAt !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
-    const attested = this.#attested(verdict, { tpm, before }, context)
-    await this.#noteReboot(attested.tpm.step, context)
-    return { device, how: 'tpm', ...attested }
+    return { device, how: 'tpm', ...attestedOf(verdict, tpm, judging) }
   }
 
   // identity.md §4 T11: of all challenges that one EK was given, one is answered. Only its own TPM gets here, so a stranger
@@ -138,53 +156,59 @@ export class TpmAttestor implements Attestor {
     this.#answered.set(ek, now)
   }
 
-  #expected({ ak, before }: Quoting, context: AttestContext): ProofExpectation {
+  #judging({ ak, before, hello }: Quoting, context: AttestContext): Judging {
     const { challenge, transcript, spki, node, now } = context
     const { policies } = this.#parts
-    const wish = policies.wish()
+    const [wish, policy] = [policies.wish(), policies.current]
     if (Buffer.compare(canonicalBytes(wish), canonicalBytes(challenge.wish ?? {})) !== 0)
       throw new ZtError('ZT-401-NONCE', 'the PCR policy has changed since the challenge')
-    const inForce = policies.current
-    return {
+    const expected = {
       node,
       ak,
       extraData: transcript,
       spki,
       selection: wish,
       now,
-      ...(inForce !== undefined && { policy: inForce.policy }),
+      ...(policy !== undefined && { policy: policy.policy }),
       ...(before !== undefined && { clock: clockInfoOf(before) }),
+      ...(hello !== undefined && { hello }),
     }
+    return { expected, policy, before }
   }
 
   // A refusal by policy is remembered with what the machine measured, so that an operator can look at it.
   async #proveOrDrift(
     proof: ProofEvidence,
-    { node, expected }: { readonly node: NodeRecord; readonly expected: ProofExpectation },
+    { node, judging }: { readonly node: NodeRecord; readonly judging: Judging },
     context: AttestContext,
   ): Promise<ProofVerdict> {
+    const { expected } = judging
     try {
       return verifyProof(proof, expected)
     } catch (error) {
       if (!isZtError(error) || error.code !== 'ZT-403-PCR') throw error
-      // Policy is asked last: without it, the same proof says what was measured.
-      const { policy: _policy, ...unjudged } = expected
-      await this.#recordDrift(node, verifyProof(proof, unjudged), { context, error })
+      // The registers are asked last: without their sets, the same proof says what was measured.
+      const verdict = verifyProof(proof, { ...expected, judgesPcrs: false })
+      await this.#recordDrift(node, { verdict, step: stepOf(verdict, judging), error }, context)
       throw error
     }
   }
 
   async #recordDrift(
     { name, tpm }: NodeRecord,
-    verdict: ProofVerdict,
-    { context, error }: { readonly context: AttestContext; readonly error: ZtError },
+    { verdict, step, error }: Drift,
+    context: AttestContext,
   ): Promise<void> {
     const { store, log } = this.#parts
-    const step = { quote: this.#quoteOf(verdict, context), before: tpm?.quote?.clock }
-    if (tpm?.drifted !== undefined) return store.nodes.recordDrift(name, step, tpm.drifted.row)
-    await this.#noteReboot(step, context)
+    const reboot = rebootOf(step)
+    if (reboot !== undefined)
+      await context.note({ type: 'node.rebooted', out: 'info', obj: { node: name, ...reboot } })
+    const { quote } = step
+    // One row for what was measured, however often it is tried: an agent tries twice a minute.
+    if (tpm?.drifted !== undefined && tpm.quote !== undefined && hasSamePcrs(tpm.quote, quote))
+      return store.nodes.recordDrift(name, step, tpm.drifted.row)
     const { details } = error
-    const obj = { node: name, evidence: verdict.evidence, pcrs: verdict.quote.pcrs, details }
+    const obj = { node: name, evidence: verdict.evidence, pcrs: quote.pcrs, details }
     const { seq } = await context.note({ type: 'node.drifted', out: 'deny', code: error.code, obj })
     await store.nodes.recordDrift(name, step, seq)
     log.warn('a node has drifted from the PCR policy: it is not renewed', {
@@ -193,54 +217,37 @@ export class TpmAttestor implements Attestor {
       row: seq,
     })
   }
+}
 
-  #attested(
-    verdict: ProofVerdict,
-    { tpm, before }: { readonly tpm: TpmIdentity; readonly before: TpmClock | undefined },
-    context: AttestContext,
-  ): Pick<Attested, 'lvl' | 'evidence'> & { readonly tpm: AttestedTpm } {
-    const { current } = this.#parts.policies
-    const policy = current !== undefined &&
-      verdict.set !== undefined && {
-        version: current.policy.version,
-        set: verdict.set,
-        digest: current.digest,
-      }
-    return {
-      lvl: TPM_LEVEL,
-      evidence: verdict.evidence,
-      tpm: {
-        ek: tpm.ek,
-        svidKey: verdict.level === 'tpm-quote/tpm-key' ? 'tpm' : 'soft',
-        step: { quote: this.#quoteOf(verdict, context), before },
-        policy: policy || undefined,
-      },
-    }
-  }
+function attestedOf(
+  verdict: ProofVerdict,
+  { ek }: TpmIdentity,
+  judging: Judging,
+): Pick<Attested, 'lvl' | 'evidence'> & { readonly tpm: AttestedTpm } {
+  const { evidence, level, set } = verdict
+  const svidKey = level === 'tpm-quote/tpm-key' ? 'tpm' : 'soft'
+  const step = stepOf(verdict, judging)
+  return { lvl: TPM_LEVEL, evidence, tpm: { ek, svidKey, step, policy: acceptedBy(judging, set) } }
+}
 
-  #quoteOf({ quote }: ProofVerdict, { now }: AttestContext): TpmQuote {
-    const { resetCount: resets, restartCount: restarts, clock, safe } = quote.clock
-    const { bank } = this.#parts.policies.wish()
-    return {
-      at: now,
-      bank,
-      pcrs: quote.pcrs,
-      clock: { resets, restarts, clock, safe, firmware: quote.firmware },
-    }
-  }
+function acceptedBy({ policy }: Judging, set: string | undefined): AcceptedBy | undefined {
+  if (policy === undefined || set === undefined) return undefined
+  return { version: policy.policy.version, set, digest: policy.digest }
+}
 
-  async #noteReboot({ quote, before }: QuoteStep, { node, note }: AttestContext): Promise<void> {
-    if (before === undefined) return
-    const { resets, restarts, firmware } = quote.clock
-    if (before.resets === resets && before.restarts === restarts) return
-    const obj = {
-      node,
-      resets: [before.resets, resets],
-      restarts: [before.restarts, restarts],
-      firmware: [before.firmware, firmware],
-    }
-    await note({ type: 'node.rebooted', out: 'info', obj })
+function stepOf({ quote }: ProofVerdict, { expected, before }: Judging): QuoteStep {
+  const { resetCount: resets, restartCount: restarts, clock, safe } = quote.clock
+  const { bank } = expected.selection
+  const { firmware, pcrs } = quote
+  return {
+    quote: { at: expected.now, bank, pcrs, clock: { resets, restarts, clock, safe, firmware } },
+    before,
   }
+}
+
+function hasSamePcrs(a: TpmQuote, b: TpmQuote): boolean {
+  const textOf = ({ bank, pcrs }: TpmQuote): Uint8Array => canonicalBytes({ bank, pcrs })
+  return Buffer.compare(textOf(a), textOf(b)) === 0
 }
 
 function clockInfoOf({ clock, resets, restarts, safe }: TpmClock): ClockInfo {

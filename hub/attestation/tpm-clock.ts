@@ -10,22 +10,21 @@ export interface ClockExpectation {
 }
 
 /**
- * Whether the TPM was reset or restarted since `expected.clock`. Throws ZT-401-TPM-CLOCK if it was rolled back,
- * ZT-401-TPM-UNSAFE if a safe clock is required and this is none.
+ * Throws ZT-401-TPM-CLOCK if the TPM was rolled back since `expected.clock`, ZT-401-TPM-UNSAFE if a safe clock is required
+ * and this is none.
  */
-export function requireClock(now: ClockInfo, expected: ClockExpectation): boolean {
+export function requireClock(now: ClockInfo, expected: ClockExpectation): void {
   if (expected.requireSafeClock === true && !now.safe)
     throw refuse('ZT-401-TPM-UNSAFE', 'safe', 'the TPM does not vouch for its clock after an unclean stop')
   const before = expected.clock
-  if (before === undefined) return true
+  if (before === undefined) return
   const resets = forward(before.resetCount, now.resetCount)
   if (resets < 0) throw rolledBack('reset-count')
   // The clock is kept in non-volatile memory now and then only: after a reset, and after nothing else, it may lose a little.
-  if (resets > 0) return true
+  if (resets > 0) return
   const restarts = forward(before.restartCount, now.restartCount)
   if (restarts < 0) throw rolledBack('restart-count')
   if (now.clock < before.clock) throw rolledBack('clock')
-  return restarts > 0
 }
 
 /**

@@ -1,7 +1,5 @@
 // The whole judgement of a proof by TPM, in the order in which it is cheapest to refuse: what a first admission and
 // each renewal have in common. A first admission has verifyEndorsement(), verifyAk() and requireActivation() before it.
-import { createHash } from 'node:crypto'
-import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import type { NodeName } from '#shared/identity/names.ts'
 import type { PcrPolicy } from '#shared/protocol/pcr-policy.ts'
 import type { ClockInfo } from '#shared/tpm/attest.ts'
@@ -9,6 +7,7 @@ import type { VerifiedAk } from './attestation-key.ts'
 import { verifyCertifiedKey } from './certified-key.ts'
 import { replayEventLog } from './event-log.ts'
 import type { ProofEvidence } from './evidence.ts'
+import { evidenceDigest } from './evidence-digest.ts'
 import { judgePcrs } from './pcr-judgement.ts'
 import { verifyQuote, type QuoteFacts, type RequestedPcrs } from './quote.ts'
 import { refuse } from './refusal.ts'
@@ -27,6 +26,10 @@ export interface ProofExpectation {
   readonly policy?: PcrPolicy
   /** what the same AK's last quote said (T7) */
   readonly clock?: ClockInfo
+  /** false: `policy` says what is to be shown, and its sets are not asked */
+  readonly judgesPcrs?: boolean
+  /** SHA-256 of what was said and judged before the challenge, at a join */
+  readonly hello?: Uint8Array
   /** UTC, milliseconds */
   readonly now: number
 }
@@ -48,38 +51,20 @@ export interface ProofVerdict {
  * ZT-401-TPM-EVENTLOG with the reason `missing` if the policy requires a log and there is none.
  */
 export function verifyProof(evidence: ProofEvidence, expected: ProofExpectation): ProofVerdict {
-  const { policy, selection, node, now } = expected
+  const { policy, selection, node, now, hello, judgesPcrs = true } = expected
   const quote = verifyQuote(evidence.quote, {
     ...expected,
     ...(policy?.requireSafeClock !== undefined && { requireSafeClock: policy.requireSafeClock }),
   })
   if (evidence.certified !== undefined) verifyCertifiedKey(evidence.certified, expected)
-  if (policy?.eventLog === 'required') {
-    if (evidence.eventLog === undefined)
-      throw refuse('ZT-401-TPM-EVENTLOG', 'missing', 'the PCR policy requires an event log')
-    replayEventLog(evidence.eventLog, { bank: selection.bank, pcrs: quote.pcrs })
-  }
-  const set = policy === undefined ? {} : judgePcrs(policy, { node, pcrs: quote.pcrs, now })
+  const eventLog = policy?.eventLog === 'required' ? requireEventLog(evidence) : undefined
+  if (eventLog !== undefined) replayEventLog(eventLog, { bank: selection.bank, pcrs: quote.pcrs })
+  const set = policy === undefined || !judgesPcrs ? {} : judgePcrs(policy, { node, pcrs: quote.pcrs, now })
   const level = evidence.certified === undefined ? 'tpm-quote/soft-key' : 'tpm-quote/tpm-key'
-  return Object.freeze({ quote, ...set, level, evidence: evidenceDigest(evidence) })
+  return Object.freeze({ quote, ...set, level, evidence: evidenceDigest({ ...evidence, eventLog, hello }) })
 }
 
-/** Over every part with its length before it, absent ones as empty: one text has one digest. */
-function evidenceDigest({ quote, eventLog, certified }: ProofEvidence): string {
-  const none = new Uint8Array()
-  const parts = [
-    quote.attest,
-    quote.signature,
-    eventLog ?? none,
-    certified?.public ?? none,
-    certified?.attest ?? none,
-    certified?.signature ?? none,
-  ]
-  const hash = createHash('sha256').update('ztmesh-tpm-evidence-v1\n')
-  for (const part of parts) {
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(part.length)
-    hash.update(length).update(part)
-  }
-  return `sha-256:${encodeBase64url(hash.digest())}`
+function requireEventLog({ eventLog }: ProofEvidence): Uint8Array {
+  if (eventLog !== undefined) return eventLog
+  throw refuse('ZT-401-TPM-EVENTLOG', 'missing', 'the PCR policy requires an event log')
 }

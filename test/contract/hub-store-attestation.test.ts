@@ -191,13 +191,14 @@ for (const implementation of IMPLEMENTATIONS) {
       assert.equal((await store.nodes.find('n1'))?.tpm?.quote?.clock.clock, 6000)
     })
 
-    it('drift begins once, keeps what was quoted, and ends with a quote that is accepted', async () => {
+    it('drift begins once, keeps what was quoted and the newest row of it, and ends with a quote that is accepted', async () => {
       await join1()
       await attest(step(clock()))
       await store.nodes.recordDrift('n1', step(clock({ clock: 6000 }), clock()), 41)
-      await store.nodes.recordDrift('n1', step(clock({ clock: 7000 }), clock({ clock: 6000 })), 42)
+      const later = step(clock({ clock: 7000 }), clock({ clock: 6000 }))
+      await store.nodes.recordDrift('n1', { ...later, quote: { ...later.quote, at: NOW + 1 } }, 42)
       const drifted = (await store.nodes.find('n1'))?.tpm
-      assert.deepEqual([drifted?.drifted, drifted?.quote?.clock.clock], [{ at: NOW, row: 41 }, 7000])
+      assert.deepEqual([drifted?.drifted, drifted?.quote?.clock.clock], [{ at: NOW, row: 42 }, 7000])
       await attest(step(clock({ clock: 8000 }), clock({ clock: 7000 })))
       assert.equal((await store.nodes.find('n1'))?.tpm?.drifted, undefined)
     })

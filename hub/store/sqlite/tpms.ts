@@ -77,7 +77,7 @@ export function setDrift(
     db.run('UPDATE tpms SET drifted_at = NULL, drift_row = NULL WHERE node = ?', node)
   else
     db.run(
-      'UPDATE tpms SET drifted_at = ?, drift_row = ? WHERE node = ? AND drifted_at IS NULL',
+      'UPDATE tpms SET drifted_at = coalesce(drifted_at, ?), drift_row = ? WHERE node = ?',
       drifted.at,
       drifted.row,
       node,

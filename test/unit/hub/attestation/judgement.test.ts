@@ -102,6 +102,17 @@ describe('a whole proof', () => {
     assert.notEqual(verdict.evidence, verifyProof({ quote: quote({ clock: 1 }) }, expected).evidence)
   })
 
+  it('is told by a digest of all that was judged, and of nothing else', () => {
+    const bytes = quote()
+    const digestOf = (change: Partial<ProofExpectation>, eventLog?: Uint8Array): string =>
+      verifyProof({ quote: bytes, ...(eventLog && { eventLog }) }, { ...expected, ...change }).evidence
+    const plain = digestOf({})
+    assert.notEqual(digestOf({ hello: Buffer.alloc(32, 3) }), plain)
+    assert.notEqual(digestOf({ hello: Buffer.alloc(32, 3) }), digestOf({ hello: Buffer.alloc(32, 4) }))
+    // No policy asked for a log, so none was read.
+    assert.equal(digestOf({}, Buffer.from('not a log')), plain)
+  })
+
   it('is accepted without a policy, which then names no set', () => {
     const { policy: none, ...rest } = expected
     assert.ok(none)

@@ -49,7 +49,6 @@ describe('a quote', () => {
       pcrs: PCRS,
       clock: { clock: 100_000, resetCount: 7, restartCount: 3, safe: true },
       firmware: '2019102300163636',
-      rebooted: true,
     })
   })
 
@@ -154,18 +153,18 @@ describe('a quote', () => {
 
 describe('the clock of a TPM', () => {
   const before = { clock: 100_000, resetCount: 7, restartCount: 3, safe: true }
-  const rebooted = (change: Partial<AttestParts>, clock = before): boolean =>
-    verifyQuote(quoted(change), { ...EXPECTED, clock }).rebooted
+  const accepted = (change: Partial<AttestParts>, clock = before): void =>
+    void verifyQuote(quoted(change), { ...EXPECTED, clock })
 
-  it('goes on, and tells of resets and restarts', () => {
-    assert.equal(rebooted({ clock: 100_000 }), false)
-    assert.equal(rebooted({ clock: 100_001 }), false)
-    assert.equal(rebooted({ restartCount: 4 }), true)
-    assert.equal(rebooted({ resetCount: 8, restartCount: 0, clock: 99_000 }), true)
+  it('goes on, restarts, and after a reset may have lost a little', () => {
+    accepted({ clock: 100_000 })
+    accepted({ clock: 100_001 })
+    accepted({ restartCount: 4 })
+    accepted({ resetCount: 8, restartCount: 0, clock: 99_000 })
   })
 
   it('may pass the end of an obfuscated counter', () => {
-    assert.equal(rebooted({ resetCount: 2 }, { ...before, resetCount: 0xffff_ffff }), true)
+    accepted({ resetCount: 2 }, { ...before, resetCount: 0xffff_ffff })
   })
 
   const back: Record<string, Partial<AttestParts>> = {
