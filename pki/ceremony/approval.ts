@@ -12,6 +12,8 @@ export type QuorumRefusal = 'below' | 'foreign' | 'malformed' | 'other-file' | '
 /** An approval that was counted. */
 export interface Approval {
   readonly officer: string
+  /** the officer's key */
+  readonly vkey: string
   /** UTC, milliseconds */
   readonly at: number
   readonly note: string
@@ -35,6 +37,14 @@ export function approve(file: CeremonyFile, officer: NoteSigner, atMs: number): 
   return signNote(approvalText(file, atMs), [officer])
 }
 
+/** Who is asked. */
+export interface Voters {
+  /** in force */
+  readonly quorum: Quorum
+  /** in an emergency: as many as it needs must be of this one, too (see settledQuorum() in officers-file.ts) */
+  readonly settled?: Quorum | undefined
+}
+
 /** How many officers a ceremony needs. */
 export function neededFor(ceremony: Ceremony, quorum: Quorum): number {
   return ceremony.type === 'retire-root' && ceremony.emergency ? quorum.emergency : quorum.threshold
@@ -47,7 +57,7 @@ export function neededFor(ceremony: Ceremony, quorum: Quorum): number {
 export function requireQuorum(
   file: CeremonyFile,
   notes: readonly string[],
-  { quorum, now }: { readonly quorum: Quorum; readonly now: number },
+  { quorum, settled, now }: Voters & { readonly now: number },
 ): readonly Approval[] {
   const officers = officersOf(quorum)
   const approvals = notes.map((note) => openApproval(note, { file, officers, now }))
@@ -57,11 +67,21 @@ export function requireQuorum(
   const needed = neededFor(file.ceremony, quorum)
   if (approvals.length < needed)
     throw refused('below', `${approvals.length} of ${needed} officers approved this ceremony file`)
+  if (settled !== undefined) requireSettled(approvals, settled)
   return approvals
 }
 
 export function refused(reason: QuorumRefusal, what: string, cause?: unknown): ZtError {
   return new ZtError('ZT-403-QUORUM', what, { cause, details: { reason } })
+}
+
+function requireSettled(approvals: readonly Approval[], { emergency, officers }: Quorum): void {
+  const count = approvals.filter(({ vkey }) => officers.includes(vkey)).length
+  if (count < emergency)
+    throw refused(
+      'below',
+      `${count} of ${emergency} officers who count in an emergency approved: others are too new`,
+    )
 }
 
 interface Counting {
@@ -82,7 +102,7 @@ function openApproval(note: string, { file, officers, now }: Counting): Approval
     throw refused('other-file', `the approval of ${signer.name} is for another ceremony file`)
   if (at > now + SKEW_MS || at < now - APPROVAL_MAX_AGE_MS)
     throw refused('stale', `the approval of ${signer.name} is over 14 days old, or from the future`)
-  return { officer: signer.name, at, note }
+  return { officer: signer.name, vkey: signer.vkey, at, note }
 }
 
 function open(note: string, officers: readonly NoteVerifier[]): ReturnType<typeof openNote> {

@@ -143,8 +143,10 @@ export interface RetireRootCeremony extends SigningHead {
   readonly retiring: InputFile
   /** transcript of the ceremony that made the new root; its signatures lie beside it */
   readonly rotation: InputFile
-  /** root-usage statements, one of every hub */
+  /** root-usage statements, one of each of `hubs` */
   readonly usage: readonly InputFile[]
+  /** every hub of the mesh, so that officers see whether one was left out */
+  readonly hubs: readonly SpiffeId[]
   /** true: before seven days have passed, with the higher quorum */
   readonly emergency: boolean
   readonly bundle: NewBundle
@@ -268,6 +270,7 @@ const parseShape: Parser<Ceremony> = union('type', {
     retiring: inputFile,
     rotation: inputFile,
     usage: array(inputFile, { min: 1, max: MAX_FILES }),
+    hubs: array(parsed(parseSpiffeId), { min: 1, max: MAX_FILES }),
     emergency: boolean,
     bundle: newBundle,
     outputs: object({ bundle: fileName, transcript }),

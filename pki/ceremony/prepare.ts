@@ -11,7 +11,7 @@ import { refuse } from './fields.ts'
 import { inputsOf, parseCeremony, type CeremonyFile, type LaterCeremony } from './file.ts'
 import { openHistory } from './history.ts'
 import { Inputs } from './inputs.ts'
-import { openOfficers, type Officers } from './officers-file.ts'
+import { openOfficers, settledQuorum, type Officers } from './officers-file.ts'
 import { certificateOf } from './pem.ts'
 import type { SignedTranscript } from './signatures.ts'
 import { bundleWork, revokeWork } from './types/bundle.ts'
@@ -35,6 +35,8 @@ export interface Prepared {
   readonly work: Work
   /** in force while the ceremony is held */
   readonly quorum: Quorum
+  /** whose word counts besides, in an emergency */
+  readonly settled?: Quorum
   /** absent in a root ceremony */
   readonly root?: Certificate
   readonly before?: SignedTranscript
@@ -63,7 +65,22 @@ export async function prepare(reviewed: Reviewed, now: number): Promise<Prepared
   requireRoot(root, { ceremony, officers, at })
   const before = openHistory(ceremony, { inputs, officers, now: at })
   const basis: Basis = { file: reviewed, inputs, now: at, root, officers, before }
-  return { reviewed, work: workOf(ceremony, basis), quorum: officers.inForce, root, before }
+  const settled = emergencyQuorum(ceremony, basis)
+  return {
+    reviewed,
+    work: workOf(ceremony, basis),
+    quorum: officers.inForce,
+    ...(settled === undefined ? {} : { settled }),
+    root,
+    before,
+  }
+}
+
+/** By the root that is to go: the one that takes its place names whoever was in force when it was made. */
+function emergencyQuorum(ceremony: LaterCeremony, { inputs, now }: Basis): Quorum | undefined {
+  if (ceremony.type !== 'retire-root' || !ceremony.emergency) return undefined
+  const retiring = certificateOf(inputs.bytes(ceremony.retiring), 'field "retiring"')
+  return settledQuorum(openOfficers(inputs.bytes(ceremony.officers), retiring), now)
 }
 
 function workOf(ceremony: LaterCeremony, basis: Basis): Work {

@@ -89,8 +89,8 @@ async function check(run: CeremonyRun): Promise<Checked> {
   const location = run.local === undefined ? undefined : await readLocal(run.local)
   await requireAbsent(folder, Object.values(ceremony.outputs))
   const prepared = await prepare(reviewed, now)
-  const { quorum, work } = prepared
-  const approvals = requireQuorum(reviewed, run.approvals, { quorum, now })
+  const { quorum, settled, work } = prepared
+  const approvals = requireQuorum(reviewed, run.approvals, { quorum, settled, now })
   if (touchesKeys(work)) requireLocation(location)
   run.operator.expect(['words', 'present', ...stepsOf(work)])
   const present = await brief({ prepared, approvals, tool }, run.operator)

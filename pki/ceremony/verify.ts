@@ -79,11 +79,11 @@ async function replay(lines: readonly TranscriptLine[], folder: string): Promise
   return prepared
 }
 
-function checkQuorum(lines: readonly TranscriptLine[], { reviewed, quorum }: Prepared): string[] {
+function checkQuorum(lines: readonly TranscriptLine[], { reviewed, quorum, settled }: Prepared): string[] {
   const approvals = lines.filter(({ step }) => step === 'approval')
   const notes = approvals.map(({ facts }) => facts['note'] ?? '')
   const now = Date.parse(lines[0]?.facts['checkedAt'] ?? '')
-  const counted = requireQuorum(reviewed, notes, { quorum, now })
+  const counted = requireQuorum(reviewed, notes, { quorum, settled, now })
   for (const [at, { officer }] of counted.entries()) {
     const line = approvals[at]
     if (line?.facts['officer'] !== officer)

@@ -13,6 +13,16 @@ it('a root is not retired a minute before its seven days are over', async (t) =>
   await assert.rejects(table.run(await table.retireFile([await usageFile(scene, 0)])), EARLY)
 })
 
+it('seven days in a drawer are none: they begin when a hub has the bundle', async (t) => {
+  const scene = await rotated(t, 9)
+  const { table, clock } = scene
+  for (const since of [clock.now() - 6 * DAY, null]) {
+    const usage = await usageFile(scene, 0, { since })
+    await assert.rejects(table.run(await table.retireFile([usage])), EARLY)
+  }
+  await table.run(await table.retireFile([await usageFile(scene, 0, { since: clock.now() - 7 * DAY })]))
+})
+
 it('an emergency needs more officers than are enough otherwise', async (t) => {
   const scene = await rotated(t, 1)
   const { table, clock } = scene

@@ -10,7 +10,8 @@ import { openSealedKeyStore } from '#pki/keystore/sealed-file.ts'
 import { createSealSecret } from '#pki/keystore/seal.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { parseSpiffeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
-import { signRootUsage } from '#shared/protocol/root-usage.ts'
+import { summarizeTranscript, verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
+import { signRootUsage, type RootUsage } from '#shared/protocol/root-usage.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
 import { parseCertificate, type Certificate } from '#shared/x509/certificate.ts'
 import { createCsr, verifyCsr } from '#shared/x509/csr.ts'
@@ -87,17 +88,23 @@ export async function rotated(t: TestContext, days: number): Promise<CeremonySce
   return scene
 }
 
-/** What the hub says of the SVIDs that chain to the first root: a file in the table's folder. */
+/**
+ * What the hub says of the SVIDs that chain to the first root: a file in the table's folder. `since` (milliseconds) is when
+ * it took the second root: at once, unless given; null: it never did.
+ */
 export async function usageFile(
   { table, store, clock }: CeremonyScene,
   live: number,
-  file: string = 'usage.jws',
+  { file = 'usage.jws', since }: { readonly file?: string; readonly since?: number | null } = {},
 ): Promise<string> {
-  const roots = []
-  for (const name of ['root.pem', 'root-2.pem']) {
-    const fingerprint = rootFingerprint(await certificateIn(table, name))
-    roots.push({ fingerprint, live: name === 'root.pem' ? live : 5 })
-  }
+  const rotation = summarizeTranscript(verifyTranscript(await table.text('rotate.transcript')))
+  const took = since === undefined ? rotation.endedAt : since
+  const entry = async (name: string, count: number, from: number | null): Promise<RootUsage> => ({
+    fingerprint: rootFingerprint(await certificateIn(table, name)),
+    live: count,
+    ...(from === null ? {} : { since: Math.ceil(from / 1000) }),
+  })
+  const roots = [await entry('root.pem', live, clock.now() - 90 * DAY), await entry('root-2.pem', 5, took)]
   const now = clock.now()
   await writeFile(join(table.dir, file), `${signRootUsage(hubIdentity(store, now), { roots, now })}\n`)
   return file

@@ -232,6 +232,7 @@ export class CeremonyTable {
       retiring: await this.input('root.pem'),
       rotation: await this.input('rotate.transcript'),
       usage: statements,
+      hubs: [`spiffe://${this.trustDomain}/hub/h1`],
       emergency: false,
       bundle: await this.#newBundle(),
       outputs: { bundle: 'bundle-3.jws', transcript: 'retire.transcript' },

@@ -66,6 +66,7 @@ async function writeUsage(file: string): Promise<void> {
   const roots = bundle.roots.map((root, at) => ({
     fingerprint: rootFingerprint(root),
     live: at === bundle.roots.length - 1 ? 12 : 0,
+    since: Math.floor(now / 1000),
   }))
   await writeFile(file, `${signRootUsage(identity, { roots, now })}\n`, { flag: 'wx' })
 }

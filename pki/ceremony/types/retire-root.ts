@@ -1,6 +1,6 @@
-// The retirement of a root: a bundle without it, signed by the root that takes its place. Nobody is cut off: both were
-// trusted for seven days, and every hub says that no live SVID leads to the old one.
-import { ZtError } from '#shared/errors/error.ts'
+// The retirement of a root: a bundle without it, signed by the root that takes its place. Nobody is cut off: every
+// hub says that it trusted both for seven days, and that no live SVID leads to the old one.
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { openRootUsage, type RootUsageStatement } from '#shared/protocol/root-usage.ts'
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
@@ -29,22 +29,22 @@ export function retireRootWork(ceremony: RetireRootCeremony, basis: Basis): Work
   if (retiring.thumbprint === root.thumbprint) throw refuse('field "retiring" is the root that signs')
   const held = heldBundle(bundle.held, basis)
   if (!isTrusted(retiring, held)) throw refuse('the bundle that is held does not trust the retiring root')
-  requireOverlap(ceremony, basis)
-  requireUnused(ceremony, { basis, held, retiring })
+  requireRotation(ceremony, basis)
+  requireStatements(ceremony, { basis, held, retiring })
   return {
     plan: [
       `retire the root ${printOf(retiring)}`,
       `sign bundle ${bundle.sequence} without it by "${ceremony.keyLabel}"`,
+      `nothing stands under it by the word of ${ceremony.hubs.join(', ')}: is a hub left out?`,
       ...(ceremony.emergency ? ['before its time: this is an emergency'] : []),
     ],
     certificates: [],
     bundle: {
       held,
       of: () => ({
-        ...held,
+        ...without(retiring, held),
         sequence: bundle.sequence,
         refreshHint: bundle.refreshHint,
-        roots: held.roots.filter(({ thumbprint }) => thumbprint !== retiring.thumbprint),
       }),
     },
     outputs: ({ bundle: text = '' }) => new Map([[outputs.bundle, text]]),
@@ -55,8 +55,8 @@ export function retireRootWork(ceremony: RetireRootCeremony, basis: Basis): Work
   }
 }
 
-/** The ceremony that made this root ended seven days ago, or the file says that it cannot be waited for. */
-function requireOverlap(ceremony: RetireRootCeremony, { inputs, officers, root, now }: Basis): void {
+/** `rotation` made this root, and seven days have passed since, or the file says that it cannot be waited for. */
+function requireRotation(ceremony: RetireRootCeremony, { inputs, officers, root, now }: Basis): void {
   const { summary, lines } = openTranscript(inputs, ceremony.rotation, officers)
   const made = lines.some(({ step, facts }) => step === 'signed' && facts['certificate'] === printOf(root))
   if (
@@ -67,13 +67,13 @@ function requireOverlap(ceremony: RetireRootCeremony, { inputs, officers, root, 
   ) {
     throw refuse('field "rotation" is not the transcript of the ceremony that made this root')
   }
-  const left = summary.endedAt + OVERLAP_MS - now
-  if (left > 0 && !ceremony.emergency) {
-    throw retireRefused(
-      'too-early',
-      `both roots must be trusted for ${Math.ceil(left / 3_600_000)} hours more`,
-    )
-  }
+  if (!ceremony.emergency) requireOverlap(summary.endedAt, now)
+}
+
+function requireOverlap(since: number, now: number): void {
+  const left = since + OVERLAP_MS - now
+  if (left <= 0) return
+  throw retireRefused('too-early', `both roots must be trusted for ${Math.ceil(left / 3_600_000)} hours more`)
 }
 
 interface Usage {
@@ -82,15 +82,42 @@ interface Usage {
   readonly retiring: Certificate
 }
 
-function requireUnused(ceremony: RetireRootCeremony, { basis, held, retiring }: Usage): void {
-  const { inputs, now } = basis
-  const trust = new SvidValidator(held)
+/** Every hub counts nothing under the old root, and has trusted the new one for seven days but in an emergency. */
+function requireStatements(ceremony: RetireRootCeremony, usage: Usage): void {
+  const { inputs, root } = usage.basis
   const hubs = ceremony.usage.map((input) => {
-    const statement = openRootUsage(inputs.text(input).trimEnd(), { trust, now, maxAgeMs: MAX_USAGE_AGE_MS })
-    requireNone(statement, retiring)
+    const statement = openStatement(inputs.text(input).trimEnd(), usage)
+    requireNone(statement, usage.retiring)
+    // Nodes had the bundle when a hub gave it to them, not when it was signed.
+    const since = statement.roots.find(({ fingerprint }) => fingerprint === printOf(root))?.since
+    if (since === undefined)
+      throw retireRefused('too-early', `${statement.iss} does not trust the new root yet`)
+    if (!ceremony.emergency) requireOverlap(since * 1000, statement.iat * 1000)
     return statement.iss
   })
-  if (new Set(hubs).size !== hubs.length) throw refuse('field "usage" has two statements of one hub')
+  if (hubs.toSorted().join(' ') !== ceremony.hubs.toSorted().join(' '))
+    throw refuse('field "usage" does not have one statement of each of "hubs"')
+}
+
+function openStatement(text: string, { basis, held, retiring }: Usage): RootUsageStatement {
+  const open = (bundle: TrustBundle): RootUsageStatement =>
+    openRootUsage(text, {
+      trust: new SvidValidator(bundle),
+      now: basis.now,
+      maxAgeMs: MAX_USAGE_AGE_MS,
+    })
+  const statement = open(held)
+  try {
+    return open(without(retiring, held))
+  } catch (error) {
+    if (!isZtError(error)) throw error
+    // Its own SVID is one that it does not count.
+    throw retireRefused('in-use', `${statement.iss} signs under the root that is to be retired`)
+  }
+}
+
+function without(root: Certificate, bundle: TrustBundle): TrustBundle {
+  return { ...bundle, roots: bundle.roots.filter(({ thumbprint }) => thumbprint !== root.thumbprint) }
 }
 
 function requireNone({ iss, roots }: RootUsageStatement, retiring: Certificate): void {
