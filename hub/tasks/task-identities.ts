@@ -3,8 +3,10 @@
 // the node, who had it spawned, and the task itself. The row comes first, and never holds a token.
 import { randomUUID } from 'node:crypto'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
+import { sha256Text } from '#shared/encoding/digest.ts'
 import type { JsonObject } from '#shared/encoding/json-value.ts'
-import { ZtError } from '#shared/errors/error.ts'
+import { ZtError, isZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { TrustDomain } from '#shared/identity/names.ts'
 import { nodeNameOf, parseSpiffeId, taskId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -25,14 +27,20 @@ import { issueSvid } from '#pki/issuance/issue.ts'
 import type { RungIssuer } from '#pki/issuance/ladder.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter, WrittenRow } from '../audit/rows.ts'
+import { RateLimiter, type RateLimits } from '../rate-limit.ts'
 import type { JwtAuthority } from '../jwt/jwt-authority.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { NodeStore, SvidLedger, TaskGrant, TaskStore } from '../store/store.ts'
+import type { NodeRecord, NodeStore, SvidLedger, TaskGrant, TaskStore } from '../store/store.ts'
 
 /** How long a task without a limit of its own has its identity, milliseconds. */
 export const DEFAULT_TASK_LIFE_MS: number = 30 * 24 * 60 * 60_000
 /** From the minting of a token to the start of its process, milliseconds, generously. */
 const START_MS = 60_000
+// Of each task, and each is a row that is kept for ever. A node keeps what it was given, so that it asks for less; what is
+// here holds a node that does not.
+const RATE: RateLimits = { burst: 128, perSecond: 0.25 }
+/** Characters of all audiences of a token together that its row says; of more it says the digest. */
+const MAX_SAID_AUDIENCE = 256
 
 export interface TaskIdentityParts {
   readonly trustDomain: TrustDomain
@@ -95,19 +103,21 @@ interface Task {
 
 export class TaskIdentities {
   readonly #parts: TaskIdentityParts
+  readonly #rates: RateLimiter
 
   constructor(parts: TaskIdentityParts) {
     this.#parts = parts
+    this.#rates = new RateLimiter(parts.clock, RATE)
   }
 
   /**
    * An SVID of the task for the key of the request. Throws ZT-403-TASK unless the task was granted to this node, in this
-   * start of it, and goes on; ZT-403-REVOKED; ZT-401-EVIDENCE for a machine that has lost its name; ZT-422-CSR,
+   * start of it, and goes on; ZT-403-REVOKED; ZT-401-EVIDENCE for a machine that has lost its name; ZT-429-RATE; ZT-422-CSR,
    * ZT-503-LADDER, ZT-503-AUDIT, ZT-503-STORE: then nothing was given out.
    */
   svid({ proc, csr }: TaskSvidParams, asking: TaskAsking): Promise<TaskAnswer<TaskSvidResult>> {
     return this.#recordingRefusal('task.svid', { proc, asking }, async () => {
-      const task = await this.#require(proc, asking.caller)
+      const task = await this.#admit(proc, asking.caller)
       const { clock, svids, svidTtlMs } = this.#parts
       const issuer = this.#parts.issuer()
       const svid = issueSvid({
@@ -119,10 +129,10 @@ export class TaskIdentities {
       })
       const { serial, notBefore, notAfter } = svid
       const x5t = thumbprint(svid.chain[0] ?? new Uint8Array())
-      const obj = { serial, not_before: notBefore, not_after: notAfter, ...aboutOf(task.grant) }
+      const obj = { serial, x5t, not_before: notBefore, not_after: notAfter, ...aboutOf(task.grant) }
       const below = { issuer: issuer.certificate.keyId, root: issuer.root }
       await svids.record({ thumbprint: x5t, id: task.id, expires: notAfter, ...below })
-      const row = await this.#append('svid.issued', { task, asking, obj, x5t })
+      const row = await this.#append('svid.issued', { task, asking, obj })
       await this.#requireStill(task, asking.caller)
       return { result: { svid: svid.chain.map(encodeBase64url) }, row }
     })
@@ -131,22 +141,24 @@ export class TaskIdentities {
   /** A token of the task for these audiences, 60 s long at most. Throws as svid() does. */
   jwt({ proc, audience }: TaskJwtParams, asking: TaskAsking): Promise<TaskAnswer<TaskJwtResult>> {
     return this.#recordingRefusal('task.jwt', { proc, asking }, async () => {
-      const task = await this.#require(proc, asking.caller)
+      const task = await this.#admit(proc, asking.caller)
       const { clock, jwt } = this.#parts
       const iat = Math.floor(clock.now() / 1000)
       const exp = iat + MAX_JWT_SVID_LIFE_S
       const { token, kid } = jwt.sign({ sub: task.id, aud: audience, iat, exp, jti: randomUUID() })
-      const obj = { kid, aud: audience, exp, ...aboutOf(task.grant) }
+      const obj = { kid, ...saidOf(audience), exp, ...aboutOf(task.grant) }
       const row = await this.#append('jwt.issued', { task, asking, obj })
       await this.#requireStill(task, asking.caller)
       return { result: { token, expires: exp * 1000 }, row }
     })
   }
 
-  /** The node says that the process is gone: from now on it has no identity. ZT-403-TASK, ZT-503-AUDIT, ZT-503-STORE. */
+  /** The node says that the process is gone: from now on it has no identity. As svid(); nobody's rate is asked for. */
   async ended(proc: string, asking: TaskAsking): Promise<TaskAnswer<Readonly<Record<never, never>>>> {
     const { tasks, clock, rows } = this.#parts
     const grant = await this.#granted(proc, asking.caller)
+    // The machine that was replaced knows the processes of before, and not how they are now.
+    await this.#requireSpeaking(asking.caller)
     if (grant.ended !== undefined) return { result: {} }
     const row = await rows.append({
       type: 'task.ended',
@@ -167,17 +179,19 @@ export class TaskIdentities {
     return grant
   }
 
+  // Only the task's own node comes to its rate, so that no other can use it up.
+  async #admit(proc: string, caller: VerifiedSvid): Promise<Task> {
+    const task = await this.#require(proc, caller)
+    if (!this.#rates.take(proc)) throw new ZtError('ZT-429-RATE', 'the task asks for its identity too often')
+    return task
+  }
+
   async #require(proc: string, caller: VerifiedSvid): Promise<Task> {
     const grant = await this.#granted(proc, caller)
     const task = { grant, id: this.#idOf(grant) }
     // First, since what is denied has ended too, and the denial is what there is to say.
     this.#checkDenials(task, caller)
-    const { nodes } = this.#parts
-    const node = await nodes.find(nodeNameOf(caller.id))
-    const voice = { name: nodeNameOf(caller.id), id: caller.id, thumbprint: caller.thumbprint }
-    // An SVID outlives by minutes the machine's hold on its name.
-    if (node === undefined || !(await nodes.speaks(voice)))
-      throw new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
+    const node = await this.#requireSpeaking(caller)
     if (node.distrustedAt !== undefined)
       throw new ZtError('ZT-490-FORK', 'two heads of the log of the node contradict each other')
     if (node.boot !== grant.boot || node.fence !== grant.fence)
@@ -185,6 +199,15 @@ export class TaskIdentities {
     if (grant.ended !== undefined || this.#parts.clock.now() >= grant.until)
       throw refuse('the task has ended')
     return task
+  }
+
+  // An SVID outlives by minutes the machine's hold on its name.
+  async #requireSpeaking({ id, thumbprint: print }: VerifiedSvid): Promise<NodeRecord> {
+    const { nodes } = this.#parts
+    const name = nodeNameOf(id)
+    const node = await nodes.find(name)
+    if (node !== undefined && (await nodes.speaks({ name, id, thumbprint: print }))) return node
+    throw new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
   }
 
   /** Once more after the row: whoever was denied, replaced or ended meanwhile gets nothing for it. */
@@ -205,14 +228,14 @@ export class TaskIdentities {
 
   #append(
     type: 'svid.issued' | 'jwt.issued',
-    about: { task: Task; asking: TaskAsking; obj: JsonObject; x5t?: string },
+    about: { task: Task; asking: TaskAsking; obj: JsonObject },
   ): Promise<WrittenRow> {
-    const { task, asking, obj, x5t } = about
+    const { task, asking, obj } = about
     return this.#parts.rows.append({
       type,
       out: 'allow',
       txn: randomUUID(),
-      actor: { ...actorsOf(task.id, asking), ...(x5t !== undefined && { x5t }) },
+      actor: actorsOf(task.id, asking),
       req: asking.request,
       obj,
     })
@@ -227,6 +250,11 @@ export class TaskIdentities {
       return await work()
     } catch (error) {
       const { caller, request } = asking
+      // Who floods is counted: a row for each would be what the rate is there against.
+      if (isZtError(error, 'ZT-429-RATE')) {
+        this.#parts.refusals.count({ type: 'svid.denied', code: error.code, from: nodeNameOf(caller.id) })
+        throw error
+      }
       const actor = { sub: caller.id, caller: caller.id, x5t: caller.thumbprint }
       await this.#parts.refusals.record(
         { type: 'svid.denied', actor, req: request, obj: { op, proc } },
@@ -242,9 +270,18 @@ const aboutOf = ({ proc, node, owner }: TaskGrant): JsonObject => ({ proc, node,
 const actorsOf = (
   sub: SpiffeId,
   { caller }: TaskAsking,
-): { readonly sub: string; readonly caller: string } => ({
+): { readonly sub: string; readonly caller: string; readonly x5t: string } => ({
   sub,
   caller: caller.id,
+  x5t: caller.thumbprint,
 })
+
+/** Who has the token can prove that the row is about it, whichever of the two the row says. */
+function saidOf(audience: readonly string[]): JsonObject {
+  const length = audience.reduce((sum, { length: one }) => sum + one, 0)
+  return length <= MAX_SAID_AUDIENCE
+    ? { aud: audience }
+    : { aud_sha256: sha256Text(canonicalBytes(audience)), aud_count: audience.length }
+}
 
 const refuse = (message: string): ZtError => new ZtError('ZT-403-TASK', message)

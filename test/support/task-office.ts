@@ -16,6 +16,7 @@ import { silentLogger } from '#shared/host/logger.ts'
 import { parseProcId, type ProcId } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256 } from '#shared/jose/keys.ts'
+import type { TaskJwtResult, TaskSvidResult } from '#shared/protocol/task-ops.ts'
 import { createCsr } from '#shared/x509/csr.ts'
 import { SvidValidator, type VerifiedSvid } from '#shared/x509/svid.ts'
 import { ManualClock } from '../fakes/manual-clock.ts'
@@ -56,10 +57,8 @@ export class TaskOffice {
     this.clock = clock
     this.pki = pki
     this.store = store
-    const svid = (path: string): VerifiedSvid =>
-      new SvidValidator(pki.bundle).validate(pki.identity(path).chain, clock.now())
-    this.node = svid('/node/n1')
-    this.root = svid('/operator/root')
+    this.node = this.validated('/node/n1')
+    this.root = this.validated('/operator/root')
     this.grant = {
       proc,
       node: this.node.id,
@@ -130,12 +129,18 @@ export class TaskOffice {
     await store.credentials.add({ id, natsKey: 'UA', thumbprint, expires: now + 300_000, device })
   }
 
-  svid(): Promise<unknown> {
-    return this.tasks.svid({ proc, csr: csr() }, { caller: this.node, request: {} })
+  /** A new SVID of that name, which no credential of the hub is for. */
+  validated(path: string): VerifiedSvid {
+    const { pki, clock } = this
+    return new SvidValidator(pki.bundle).validate(pki.identity(path).chain, clock.now())
   }
 
-  jwt(): Promise<unknown> {
-    return this.tasks.jwt({ proc, audience: ['db'] }, { caller: this.node, request: {} })
+  async svid(): Promise<TaskSvidResult> {
+    return (await this.tasks.svid({ proc, csr: csr() }, { caller: this.node, request: {} })).result
+  }
+
+  async jwt(audience: readonly string[] = ['db']): Promise<TaskJwtResult> {
+    return (await this.tasks.jwt({ proc, audience }, { caller: this.node, request: {} })).result
   }
 
   /** From now on that value is denied: in the list alone, as if nothing else of a revocation had been done yet. */

@@ -1,9 +1,11 @@
 // What keeps the identity of a task from being given: time, a full disk, a revocation in the middle. Who may ask at all is
 // in test/attack.
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import type { TaskGrant } from '#hub/store/store.ts'
 import { DEFAULT_TASK_LIFE_MS, grantOf } from '#hub/tasks/task-identities.ts'
+import { decodeBase64url } from '#shared/encoding/base64url.ts'
 import type { SpawnCommand } from '#shared/protocol/command.ts'
 import { spawnCommand } from '#test/support/hub-node.ts'
 import { TaskOffice } from '#test/support/task-office.ts'
@@ -20,6 +22,8 @@ describe('the identity of a task', () => {
       assert.equal(row.actor?.sub, `spiffe://mesh.example/agent/reports/task/${office.proc}`)
       assert.equal(row.actor?.caller, office.node.id)
       assert.deepEqual([row.obj?.['proc'], row.obj?.['owner']], [office.proc, office.grant.owner])
+      // Of the caller, as everywhere: a reader who looks for what a stolen certificate did looks there.
+      assert.equal(row.actor?.x5t, office.node.thumbprint)
     })
 
     it(`is not given without its row (${kind})`, async (t) => {
@@ -59,6 +63,28 @@ describe('the identity of a task', () => {
     })
   }
 
+  it('names the certificate that was given in its row', async (t) => {
+    const office = await TaskOffice.open(t)
+    const { svid } = await office.svid()
+    const leaf = createHash('sha256').update(decodeBase64url(svid[0] ?? '', 'svid'))
+    assert.equal(office.rows.rows[0]?.obj?.['x5t'], leaf.digest('base64url'))
+  })
+
+  it('names few audiences in its row, and of many only what proves them', async (t) => {
+    const office = await TaskOffice.open(t)
+    const many = Array.from('abcdefgh', (letter) => letter.repeat(512))
+    await office.jwt(['db', 'cache'])
+    await office.jwt(many)
+    const [few, digest] = office.rows.rows.map(({ obj }) => obj)
+    assert.deepEqual(few?.['aud'], ['db', 'cache'])
+    assert.equal(digest?.['aud'], undefined)
+    assert.equal(
+      digest?.['aud_sha256'],
+      createHash('sha256').update(JSON.stringify(many)).digest('base64url'),
+    )
+    assert.ok(JSON.stringify(office.rows.rows[1]).length < 1000)
+  })
+
   it('is counted below its root', async (t) => {
     const office = await TaskOffice.open(t)
     await office.svid()
@@ -75,6 +101,13 @@ describe('the identity of a task', () => {
     await office.tasks.ended(office.proc, asking)
     assert.equal(office.rows.types.at(-1), 'task.ended')
     await assert.rejects(office.svid(), { code: 'ZT-403-TASK' })
+  })
+
+  it('is not ended by a machine that has lost the name of its node', async (t) => {
+    const office = await TaskOffice.open(t)
+    const asking = { caller: office.validated('/node/n1'), request: {} }
+    await assert.rejects(office.tasks.ended(office.proc, asking), { code: 'ZT-401-EVIDENCE' })
+    await office.svid()
   })
 })
 
