@@ -7,7 +7,15 @@ import type { Ceremony, CeremonyFile } from './file.ts'
 import { officersOf, type Quorum } from './quorum.ts'
 
 /** Why approvals do not carry a ceremony; `details.reason` of ZT-403-QUORUM. */
-export type QuorumRefusal = 'below' | 'foreign' | 'malformed' | 'other-file' | 'requester' | 'stale' | 'twice'
+export type QuorumRefusal =
+  | 'approver'
+  | 'below'
+  | 'foreign'
+  | 'malformed'
+  | 'other-file'
+  | 'requester'
+  | 'stale'
+  | 'twice'
 
 /** An approval that was counted. */
 export interface Approval {

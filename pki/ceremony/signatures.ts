@@ -41,18 +41,35 @@ export function addSignature(held: string, summary: TranscriptSummary, officer: 
   return `${held}${line}`
 }
 
-/** Names of the officers of `quorum` who signed; ZT-403-QUORUM if they are fewer than `needed`. */
+/** Who must have signed a transcript. */
+export interface Signatories {
+  readonly quorum: Quorum
+  readonly needed: number
+  /** names of those who approved the ceremony: they say that it is what they approved (C10) */
+  readonly approvers: readonly string[]
+}
+
+/** Names of the officers of `quorum` who signed; ZT-403-QUORUM if they are fewer than `needed`, or an approver is missing. */
 export function requireSigned(
   note: string,
   summary: TranscriptSummary,
-  { quorum, needed }: { readonly quorum: Quorum; readonly needed: number },
+  { quorum, needed, approvers }: Signatories,
 ): readonly string[] {
   const { text, signers } = open(note, quorum)
   if (text !== headText(summary))
     throw refused('other-file', 'the signatures are those of another transcript')
   if (signers.length < needed)
     throw refused('below', `${signers.length} of ${needed} officers signed the transcript`)
-  return signers.map(({ name }) => name)
+  const names = signers.map(({ name }) => name)
+  const missing = approvers.find((name) => !names.includes(name))
+  if (missing !== undefined)
+    throw refused('approver', `${missing} approved the ceremony and did not sign its transcript`)
+  return names
+}
+
+/** Names of those whom a transcript names as approving. */
+export function approversOf(lines: readonly TranscriptLine[]): readonly string[] {
+  return lines.filter(({ step }) => step === 'approval').map(({ facts }) => facts['officer'] ?? '')
 }
 
 /** Reads a transcript and its signatures, by the quorum of `quorums` that it names as in force. */
@@ -64,7 +81,9 @@ export function openSigned(
   const lines = verifyTranscript(transcript)
   const summary = summarizeTranscript(lines)
   const quorum = quorumOf(lines)
-  return { lines, summary, signers: requireSigned(note, summary, { quorum, needed: quorum.threshold }) }
+  const approvers = approversOf(lines)
+  const signers = requireSigned(note, summary, { quorum, needed: quorum.threshold, approvers })
+  return { lines, summary, signers }
 }
 
 function headText({ trustDomain, head }: TranscriptSummary): string {

@@ -23,7 +23,7 @@ import { readInput } from './inputs.ts'
 import { openOfficers } from './officers-file.ts'
 import { stepsOf, touchesKeys } from './perform.ts'
 import { prepare, readCeremonyFile, type Prepared } from './prepare.ts'
-import { requireSigned, SIGNATURES } from './signatures.ts'
+import { approversOf, requireSigned, SIGNATURES } from './signatures.ts'
 import type { Made, Work } from './work.ts'
 
 export interface Verification {
@@ -61,7 +61,10 @@ export async function verifyCeremony(options: Verification): Promise<Verified> {
   found.push(...checkQuorum(lines, prepared))
   const root = await checkMade(lines, { prepared, folder, found })
   await checkTrust(options, { prepared, summary, root })
-  if (options.unsigned !== true) found.push(await checkSignatures(options.transcript, summary, prepared))
+  if (options.unsigned !== true)
+    found.push(
+      await checkSignatures(options.transcript, { summary, prepared, approvers: approversOf(lines) }),
+    )
   return { summary, prepared, found }
 }
 
@@ -280,13 +283,20 @@ async function checkTrust(options: Verification, { prepared, summary, root }: Tr
   }
 }
 
-async function checkSignatures(
-  file: string,
-  summary: TranscriptSummary,
-  { quorum, reviewed }: Prepared,
-): Promise<string> {
+interface Signed {
+  readonly prepared: Prepared
+  readonly summary: TranscriptSummary
+  readonly approvers: readonly string[]
+}
+
+async function checkSignatures(file: string, { summary, prepared, approvers }: Signed): Promise<string> {
+  const { quorum, reviewed } = prepared
   const needed = neededFor(reviewed.ceremony, quorum)
-  const signers = requireSigned(await readText(`${file}${SIGNATURES}`), summary, { quorum, needed })
+  const signers = requireSigned(await readText(`${file}${SIGNATURES}`), summary, {
+    quorum,
+    needed,
+    approvers,
+  })
   return `signatures: ${signers.join(', ')} signed the head (${needed} needed)`
 }
 

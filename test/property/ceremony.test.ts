@@ -102,7 +102,7 @@ describe('approval and signatures', () => {
   it('under a transcript are of its head or refused', () => {
     const summary = summarizeTranscript(verifyTranscript(transcript))
     const note = signHead(summary, table.officers.slice(0, 2))
-    const context = { quorum: table.quorum(), needed: 2 }
+    const context = { quorum: table.quorum(), needed: 2, approvers: ['olga', 'omar'] }
     fc.assert(
       fc.property(edit, (change) => {
         const read = refusalOr(() => requireSigned(change(note), summary, context), ['ZT-403-QUORUM'])
