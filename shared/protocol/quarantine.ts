@@ -93,6 +93,12 @@ export class Quarantine {
       }))
       .toSorted((a, b) => a.since - b.since)
   }
+
+  /** Why something that this node said at that moment is suspect, or undefined. */
+  ofNodeAt(id: string, moment: number): Suspicion | undefined {
+    const [first] = this.ofNode(id).filter(overlaps({ began: moment, ended: moment }))
+    return first === undefined ? undefined : suspicionOf(first)
+  }
 }
 
 const suspicionOf = ({ since, until, reason }: Suspicion): Suspicion => ({

@@ -67,6 +67,15 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
     assert.equal((await mesh.ztctl(['logs', `n1/${clean}`])).stderr, '')
   })
 
+  it('is marked by kill, which says how it ended', async () => {
+    const { code, stdout, stderr } = await mesh.ztctl(['kill', `n1/${proc}`, '-o', 'json'])
+    assert.equal(code, 0, stderr)
+    const [item] = (JSON.parse(stdout) as { items: ProcessItem[] }).items
+    assert.equal(item?.quarantined?.reason, 'copied')
+    assert.match(stderr, WARNING)
+    assert.equal((await mesh.ztctl(['kill', `n1/${clean}`])).stderr, '')
+  })
+
   it('is counted by audit verify, in the logs of node and hub', async () => {
     const { items } = await mesh.json<{ items: LogItem[] }>(['audit', 'verify', '--save', evidence()])
     for (const log of ['n1', 'hub']) {
@@ -138,6 +147,13 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
           ['n2', 'lost'],
         ],
       )
+    })
+
+    it('is marked by node inspect, also what it proved when nobody knew', async () => {
+      const { stdout, stderr } = await mesh.ztctl(['node', 'inspect', 'n2', '-o', 'json'])
+      assert.equal((JSON.parse(stdout) as { quarantined: Quarantined | null }).quarantined?.reason, 'lost')
+      assert.match(stderr, /warning: n2 is quarantined: .*: lost$/m)
+      assert.equal((await mesh.ztctl(['node', 'inspect', 'n1'])).stderr, '')
     })
 
     it('is named by audit verify, though the node is not asked', async () => {

@@ -49,6 +49,23 @@ export function quarantinedJson(suspicion: Suspicion | undefined): Readonly<Reco
   return { since: rfc3339(since), until: rfc3339(until), reason }
 }
 
+/** When a node proved itself and was measured. Times are UTC milliseconds. */
+interface Proved {
+  readonly id: string
+  readonly attestation: { readonly at: number } | null
+  readonly tpm: { readonly quote: { readonly at: number } | null } | null
+}
+
+/** Why its newest proof or its newest quote is suspect, or undefined. */
+export function suspicionOfProof(
+  { id, attestation, tpm }: Proved,
+  quarantine: Quarantine,
+): Suspicion | undefined {
+  const moments = [attestation?.at, tpm?.quote?.at].filter((at) => at !== undefined)
+  const found = moments.map((at) => quarantine.ofNodeAt(id, at)).filter((each) => each !== undefined)
+  return found.toSorted((a, b) => a.since - b.since)[0]
+}
+
 /** A run that is followed. */
 export interface Watched extends RunProcess {
   /** `NODE/PROC`, as people name it */

@@ -2,8 +2,10 @@
 import { ZtError } from '#shared/errors/error.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import type { NodeInspection } from '#shared/protocol/node-inspection.ts'
+import type { Suspicion } from '#shared/protocol/quarantine.ts'
 import { compare, type ComparedSet, type Quote } from '../attestation/comparison.ts'
 import { withMesh } from '../client/live-mesh.ts'
+import { fetchQuarantine, quarantinedJson, warnOf } from '../client/quarantine.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Io } from '../io.ts'
 import { printJson, wantsJson } from '../output/print.ts'
@@ -15,14 +17,18 @@ const NOT_ACCEPTED = 1
 
 export async function execute(call: Invocation, io: Io): Promise<number> {
   const name = parseNodeName(call.operands[0])
-  const node = await withMesh({ call, io }, ({ current }) => current.hub('node.inspect', { node: name }))
+  const [node, quarantine] = await withMesh({ call, io }, ({ current }) =>
+    Promise.all([current.hub('node.inspect', { node: name }), fetchQuarantine(current)]),
+  )
   const quote = node.tpm?.quote ?? null
   if (quote === null) throw new ZtError('ZT-412-TPM', 'the node has no TPM, or has not quoted yet')
   const now = io.clock.now()
   const sets = node.policy === null ? undefined : compare(quote, node.policy, now)
   const accepted = sets === undefined ? null : sets.some(({ accepts }) => accepts)
-  if (wantsJson(call)) printJson(json({ node, quote, sets, accepted }), io)
+  const suspicion = quarantine.ofNodeAt(node.id, quote.at)
+  if (wantsJson(call)) printJson(json({ node, quote, sets, accepted, suspicion }), io)
   else print({ node, quote, sets }, call, io)
+  if (suspicion !== undefined) warnOf(`the quote of ${name}`, suspicion, io)
   return accepted === false ? NOT_ACCEPTED : 0
 }
 
@@ -74,7 +80,8 @@ function json({
   quote,
   sets,
   accepted,
-}: Compared & { accepted: boolean | null }): Record<string, unknown> {
+  suspicion,
+}: Compared & { accepted: boolean | null; suspicion: Suspicion | undefined }): Record<string, unknown> {
   return {
     kind: 'NodeMeasurements',
     node: node.name,
@@ -84,6 +91,7 @@ function json({
     clock: quote.clock,
     policy: node.policy && { version: node.policy.version, digest: node.policy.digest },
     accepted,
+    quarantined: quarantinedJson(suspicion),
     sets: sets?.map(({ notAfter, ...set }) => ({ ...set, notAfter: rfc3339(notAfter ?? undefined) })) ?? null,
   }
 }

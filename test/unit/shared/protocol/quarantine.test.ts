@@ -91,6 +91,19 @@ describe('what a denied node says', () => {
   })
 })
 
+describe('what a node said at one moment', () => {
+  const entry: DenyEntry = { kind: 'id', value: NODE, from: 200, since: 100, until: 300, reason: 'lost' }
+  const at = (moment: number): unknown => new Quarantine([entry]).ofNodeAt(NODE, moment)
+
+  it('is suspect within the stretch alone', () => {
+    const stretch = { since: 100 * S, until: 300 * S, reason: 'lost' }
+    assert.deepEqual(
+      [at(100 * S - 1), at(100 * S), at(300 * S - 1), at(300 * S)],
+      [undefined, stretch, stretch, undefined],
+    )
+  })
+})
+
 describe('a process', () => {
   const life = { owner: BOB, node: NODE, began: 150 * S }
   const node: DenyEntry = { kind: 'id', value: NODE, from: 90, reason: 'lost' }
