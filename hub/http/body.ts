@@ -4,17 +4,28 @@ import { ZtError } from '#shared/errors/error.ts'
 
 export const MAX_BODY_BYTES: number = 64 * 1024
 
-/** The whole body. Throws ZT-413-SIZE over `maxBytes`, ZT-400-MALFORMED if the peer gives up in the middle. */
+export interface BodyLimits {
+  readonly maxBytes: number
+  /** called once if the body is longer than most routes take; may throw, and nothing more is read then */
+  readonly whenLarge: () => void
+}
+
+/**
+ * The whole body. Throws ZT-413-SIZE over `maxBytes`, ZT-400-MALFORMED if the peer gives up in the middle, and what
+ * `whenLarge` throws if that is a ZtError.
+ */
 export async function readBody(
   message: IncomingMessage,
-  maxBytes: number = MAX_BODY_BYTES,
+  { maxBytes, whenLarge }: BodyLimits,
 ): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let size = 0
   try {
     for await (const chunk of message as AsyncIterable<Buffer>) {
+      const wasLarge = size > MAX_BODY_BYTES
       size += chunk.length
       if (size > maxBytes) throw new ZtError('ZT-413-SIZE', `body is over ${maxBytes} bytes`)
+      if (size > MAX_BODY_BYTES && !wasLarge) whenLarge()
       chunks.push(chunk)
     }
   } catch (cause) {

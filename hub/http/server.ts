@@ -10,7 +10,7 @@ import { toWireError, ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
-import { readBody, requireContentType } from './body.ts'
+import { MAX_BODY_BYTES, readBody, requireContentType } from './body.ts'
 import { clientChain } from './client-chain.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import { jsonResponse, type HttpRequest, type HttpResponse, type Route } from './exchange.ts'
@@ -71,6 +71,8 @@ const MAX_CONNECTIONS_EACH = 256
 /** How long answers under way may take once the server closes, milliseconds. */
 const CLOSE_GRACE_MS = 2000
 const RATE = { burst: 600, perSecond: 200 }
+/** Of bodies over 64 KiB, of which anybody may send some: each is some 20 ms of the hub's time to parse. */
+const LARGE_RATE = { burst: 20, perSecond: 5 }
 
 // No authority is given to OpenSSL: whose a chain is, our validator says, for each request. With one, Node keeps the
 // intermediate of a chain that OpenSSL could verify to itself (getPeerCertificate() of a server, as of Node 24).
@@ -102,10 +104,12 @@ interface Asked {
 class HttpHandler {
   readonly #options: HttpServerOptions
   readonly #limiter: RateLimiter
+  readonly #large: RateLimiter
 
   constructor(options: HttpServerOptions) {
     this.#options = options
     this.#limiter = new RateLimiter(options.clock, RATE)
+    this.#large = new RateLimiter(options.clock, LARGE_RATE)
   }
 
   async handle(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -138,7 +142,10 @@ class HttpHandler {
     if (message.method !== route.method)
       return jsonResponse({ code: 'ZT-400-MALFORMED', message: 'wrong method', requestId }, 405)
     if (route.accepts !== undefined) requireContentType(message, route.accepts)
-    const body = await readBody(message, route.maxBytes)
+    const body = await readBody(message, {
+      maxBytes: route.maxBytes ?? MAX_BODY_BYTES,
+      whenLarge: () => this.#requireFewLarge(remote),
+    })
     const request: HttpRequest = {
       requestId,
       path: message.url ?? '',
@@ -150,6 +157,11 @@ class HttpHandler {
       },
     }
     return route.handle(request)
+  }
+
+  #requireFewLarge(remote: string): void {
+    if (!this.#large.take(remote))
+      throw new ZtError('ZT-429-RATE', 'too many large requests from this address')
   }
 
   #route(message: IncomingMessage): Route | undefined {

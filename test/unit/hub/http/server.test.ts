@@ -41,6 +41,13 @@ const ROUTES: readonly Route[] = [
     handle: async (call) => jsonResponse({ bytes: call.body.length }),
   },
   {
+    method: 'POST',
+    path: '/large',
+    accepts: 'application/json',
+    maxBytes: 64 * 1024 + 1,
+    handle: async (call) => jsonResponse({ bytes: call.body.length }),
+  },
+  {
     method: 'GET',
     path: '/deny',
     handle: async (call) => {
@@ -267,6 +274,18 @@ describe('the https server', () => {
       Array.from({ length: 620 }, async () => (await call('/open', { agent })).status),
     )
     assert.equal(statuses.filter((status) => status === 429).length, 20)
+  })
+
+  it('takes fewer large bodies of one address than small ones', async () => {
+    const statusOf = async (bytes: number): Promise<number> =>
+      (await call('/large', post, 'x'.repeat(bytes))).status
+    const large = 64 * 1024 + 1
+    for (let i = 0; i < 20; i += 1) assert.equal(await statusOf(large), 200)
+    assert.equal(await statusOf(large), 429)
+    assert.equal(await statusOf(64 * 1024), 200)
+    clock.advance(1000)
+    for (let i = 0; i < 5; i += 1) assert.equal(await statusOf(large), 200)
+    assert.equal(await statusOf(large), 429)
   })
 
   it('holds no more than 256 connections of one address, and takes one more when one ends', async () => {
