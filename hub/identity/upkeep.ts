@@ -91,9 +91,14 @@ export class TrustUpkeep {
 
   async #refresh(): Promise<void> {
     const looked = await settled(this.#look())
-    const cut = await settled(this.#cutOffInTime())
+    const isNew = this.#state() !== this.#seen
+    this.#seen = this.#state()
+    this.#uncut ||= isNew
+    const cut = await settled(isNew ? Promise.resolve() : this.#cutOff())
     // Without that, rungs that the bundle has revoked could still be there to issue under.
     const issued = looked.status === 'rejected' ? looked : await settled(this.#issueAnew())
+    // Not at once: who brought the bundle may be below the revoked intermediate too, and is to hear the answer.
+    if (isNew) this.#parts.clock.after(ANSWER_MS, () => void this.changed())
     for (const outcome of [looked, cut, issued]) if (outcome.status === 'rejected') throw outcome.reason
   }
 
@@ -108,15 +113,6 @@ export class TrustUpkeep {
     await rungs.tell(rows)
   }
 
-  // Not at once: who brought the bundle may be below the revoked intermediate too, and is to hear the answer.
-  async #cutOffInTime(): Promise<void> {
-    const state = this.#state()
-    if (state === this.#seen) return this.#uncut ? this.#cutOff() : undefined
-    this.#seen = state
-    this.#uncut = true
-    this.#parts.clock.after(ANSWER_MS, () => void this.changed())
-  }
-
   // The broker first, since the hub connects to it anew; without it the hub is still renewed for everybody else.
   async #issueAnew(): Promise<void> {
     const state = this.#state()
@@ -128,6 +124,7 @@ export class TrustUpkeep {
   }
 
   async #cutOff(): Promise<void> {
+    if (!this.#uncut) return
     const { trust, svids, revokeUsers, clock } = this.#parts
     const keys: string[] = []
     for (const issuer of trust.validator.bundle.revokedIntermediates)

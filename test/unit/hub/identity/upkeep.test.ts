@@ -1,6 +1,7 @@
 // What follows from a new bundle or ladder: who may not be connected any more is cut off, whatever else fails.
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import type { Rungs } from '#hub/identity/rungs.ts'
 import type { Trust } from '#hub/identity/trust.ts'
 import { TrustUpkeep } from '#hub/identity/upkeep.ts'
@@ -23,6 +24,8 @@ describe('the upkeep of what hub and broker show', () => {
   let said: string[]
   /** what fails now */
   let failing: Set<'bundleFile' | 'rungs' | 'rows' | 'renewal' | 'broker'>
+  /** how long an identity takes to be issued and put in use, milliseconds */
+  let slowness: number
   let text: string
   let root: string | undefined
   let validator: SvidValidator
@@ -34,6 +37,7 @@ describe('the upkeep of what hub and broker show', () => {
     done = []
     said = []
     failing = new Set()
+    slowness = 0
     text = rotation.texts[0]
     root = rotation.old
     validator = new SvidValidator(rotation.bundles[0])
@@ -66,6 +70,7 @@ describe('the upkeep of what hub and broker show', () => {
     const renewNow = async (): Promise<void> => {
       if (root === undefined) throw new ZtError('ZT-503-LADDER', 'no rung')
       refuse('renewal', 'ZT-503-LADDER')
+      clock.advance(slowness)
       done.push('issued')
     }
     return new TrustUpkeep({
@@ -101,6 +106,19 @@ describe('the upkeep of what hub and broker show', () => {
     await kept.refresh()
     assert.equal(cuts(), 1)
     assert.deepEqual(said, [])
+  })
+
+  it('leaves time for the answer also where issuing took long', async () => {
+    const kept = upkeep()
+    slowness = 3 * SECOND
+    revoke(rotation.old)
+    await kept.changed()
+    clock.advance(SECOND - 1)
+    await setImmediate()
+    slowness = 0
+    assert.equal(cuts(), 0)
+    clock.advance(1)
+    await cut()
   })
 
   it('cuts off when the revocation leaves no rung to issue under, once', async () => {
