@@ -53,8 +53,8 @@ export async function openGround(options: HubOptions, undo: Undo): Promise<Groun
   if (trust.validator.bundle.trustDomain !== config.trustDomain)
     throw new ZtError('ZT-400-CONFIG', 'trustDomain is not that of the bundle')
   const place = { stateDir: config.stateDir, keeper: await hubKeeper(config), hub: config.id }
-  const publishMs = config.periods.svidTtlS * 1000
-  const rungs = await Rungs.open({ place, trust, publishMs, clock, log })
+  const svidTtlMs = config.periods.svidTtlS * 1000
+  const rungs = await Rungs.open({ place, trust, svidTtlMs, clock, log })
   const state = await openState(config, clock)
   undo.push(() => state.store.close())
   undo.push(() => state.log.close())

@@ -25,12 +25,12 @@ export interface LadderPlace {
 
 export interface RungParts {
   readonly place: LadderPlace
-  readonly trust: Pick<Trust, 'validator' | 'trustedSince'>
+  readonly trust: Pick<Trust, 'validator' | 'publishedAt'>
   /**
-   * How long a root has to be trusted before the hub issues under it in the place of another, milliseconds: in that time
-   * everybody who is there has renewed, and so has the bundle that brings the root.
+   * Life of an SVID, milliseconds: everybody who is there has renewed once in it, and so has the bundle that brings a new
+   * root. The hub issues under one, in the place of another, no earlier; see Trust.publishedAt().
    */
-  readonly publishMs: number
+  readonly svidTtlMs: number
   readonly clock: Clock
   readonly log: Logger
 }
@@ -169,11 +169,11 @@ export class Rungs {
   // Whoever holds a bundle without the new root could not verify a thing that is issued under it. (A ladder under the
   // root in use, and one where nothing can be issued at all, wait for nobody.)
   #requirePublished(root: string): void {
-    const { trust, clock, publishMs } = this.#parts
+    const { trust, clock, svidTtlMs } = this.#parts
     const [inUse] = this.ahead()
-    const since = trust.trustedSince(root)
-    if (inUse === undefined || inUse.workload.root === root || since === undefined) return
-    const waitMs = since + publishMs - clock.now()
+    const published = trust.publishedAt(root, svidTtlMs)
+    if (inUse === undefined || inUse.workload.root === root || published === undefined) return
+    const waitMs = published - clock.now()
     if (waitMs <= 0) return
     throw new ZtError(
       'ZT-422-CEREMONY',

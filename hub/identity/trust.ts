@@ -111,6 +111,23 @@ export class Trust {
     return since
   }
 
+  /**
+   * When everybody can have this root's bundle (UTC, milliseconds): who renews once in `svidTtlMs`, and who asks again only
+   * when the bundle that it holds says so (spiffe_refresh_hint). undefined if the root is not trusted now.
+   */
+  publishedAt(fingerprint: string, svidTtlMs: number): number | undefined {
+    const since = this.trustedSince(fingerprint)
+    if (since === undefined) return undefined
+    let at = since + svidTtlMs
+    for (const [index, { bundle }] of this.#held.entries()) {
+      // A bundle is taken by nobody any more once the next one is in force.
+      const next = this.#held[index + 1]
+      if (next === undefined || next.imported > since) break
+      at = Math.max(at, next.imported + bundle.refreshHint * 1000)
+    }
+    return at
+  }
+
   /** The next bundles after a sequence number, as a node that holds that one needs them. */
   after(sequence: number): { readonly bundles: readonly string[]; readonly more: boolean } {
     const newer = this.#held.filter(({ bundle }) => bundle.sequence > sequence)

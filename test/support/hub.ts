@@ -34,6 +34,8 @@ export interface TestHubOptions {
   readonly keystore?: object
   /** rungs of the ladder, 7 unless given */
   readonly rungs?: number
+  /** refresh hint of the first bundle, seconds; 300 unless given */
+  readonly refreshHint?: number
   readonly from?: 'source' | 'dist'
   /** mesh.example unless given */
   readonly trustDomain?: string
@@ -160,7 +162,7 @@ async function lay(dir: string, options: TestHubOptions): Promise<Laid> {
     clock: systemClock,
     trustDomain,
   })
-  await table.run(table.rootFile())
+  await table.run(table.rootFile({ bundle: { sequence: 1, refreshHint: options.refreshHint ?? 300 } }))
   const bundle = await table.bundle()
   const [first] = bundle.roots
   if (first === undefined) throw new Error('the ceremony made no root')

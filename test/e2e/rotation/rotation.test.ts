@@ -25,7 +25,7 @@ describe('the rotation of the root of a mesh under load', { skip: needsNats || n
 
   before(async () => {
     const config = { svidTtlS: TTL_S, hubSvidTtlS: TTL_S }
-    mesh = await RotatingMesh.start({ config })
+    mesh = await RotatingMesh.start({ config, refreshHint: TTL_S })
     await mesh.login('sleeper')
     for (const name of ['n1', 'n2', 'slept']) await mesh.addNode(name)
     await mesh.stopNode('slept')

@@ -53,7 +53,7 @@ async function scene(t: TestContext): Promise<Scene> {
   const warned: string[] = []
   const log: Logger = { ...silentLogger, warn: (message) => void warned.push(message) }
   const place = { stateDir, keeper: fileKeeper(secret), hub: id('/hub/h1') }
-  const rungs = await Rungs.open({ place, trust, publishMs: PUBLISH_MS, clock, log })
+  const rungs = await Rungs.open({ place, trust, svidTtlMs: PUBLISH_MS, clock, log })
   return { clock, table, trust, rungs, rows, warned }
 }
 

@@ -105,6 +105,23 @@ describe('the trust of the hub', () => {
     assert.equal(trust.trustedSince(rotation.next), NOW + HOUR)
   })
 
+  it('knows when everybody can have a root: who renews, and who asks as often as its bundle says', async () => {
+    const [MINUTE, TTL] = [60_000, 5 * 60_000]
+    const trust = await opened()
+    assert.equal(trust.publishedAt(rotation.next, TTL), undefined)
+    assert.equal(trust.publishedAt(rotation.old, TTL), NOW + TTL, 'nobody held a bundle before it')
+    const rarely = await rotation.sign({ sequence: 2, refreshHint: 3600 }, rotation.oldRoot)
+    await trust.import(rarely, rows)
+    clock.advance(MINUTE)
+    const often = await rotation.sign({ sequence: 3, refreshHint: 10 }, rotation.oldRoot)
+    await trust.import(often, rows)
+    clock.advance(MINUTE)
+    const roots = [rotation.oldRoot.certificate, rotation.newRoot.certificate]
+    await trust.import(await rotation.sign({ sequence: 4, roots }, rotation.oldRoot), rows)
+    assert.equal(trust.publishedAt(rotation.next, TTL), NOW + MINUTE + HOUR, 'since the second was replaced')
+    assert.equal(trust.publishedAt(rotation.next, 2 * HOUR), NOW + 2 * MINUTE + 2 * HOUR)
+  })
+
   it('takes a newer bundle up from bundleFile', async () => {
     const trust = await opened()
     writeFileSync(join(dir, 'bundle.jws'), rotation.texts[1])
