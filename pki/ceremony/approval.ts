@@ -32,6 +32,8 @@ export const APPROVAL_MAX_AGE_MS: number = 14 * 86_400_000
 /** How far an officer's clock may be ahead. */
 const SKEW_MS = 300_000
 const HEADING = 'ztmesh ceremony approval v1'
+/** A transcript holds it whole: one fact of a line (shared/protocol/ceremony-transcript.ts). */
+const MAX_NOTE = 4096
 
 /** What an officer signs. */
 export function approvalText({ ceremony, canonical }: CeremonyFile, atMs: number): string {
@@ -99,6 +101,7 @@ interface Counting {
 }
 
 function openApproval(note: string, { file, officers, now }: Counting): Approval {
+  if (note.length > MAX_NOTE) throw refused('malformed', `an approval is over ${MAX_NOTE} characters`)
   const { text, signers } = open(note, officers)
   const [signer, second] = signers
   if (signer === undefined || second !== undefined)

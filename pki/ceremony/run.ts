@@ -15,7 +15,7 @@ import { describeKeyStore, openKeyStore, readLocal, type KeyStoreLocation } from
 import { confirm, unconfirmed, type Operator } from './operator.ts'
 import { perform, stepsOf, touchesKeys } from './perform.ts'
 import { prepare, readCeremonyFile, type Prepared } from './prepare.ts'
-import { requireOffline, type Surroundings } from './surroundings.ts'
+import { requireOffline, type Interfaces, type Surroundings } from './surroundings.ts'
 import { Transcript } from './transcript.ts'
 import { wordsOf } from './words.ts'
 
@@ -40,6 +40,8 @@ export interface CeremonyResult {
 /** How many words of a digest are typed; all of them are read aloud. */
 const TYPED_WORDS = 4
 const MIN_PRESENT = 2
+const MAX_PRESENT = 32
+const MAX_NAME = 64
 
 interface Checked {
   readonly prepared: Prepared
@@ -47,6 +49,8 @@ interface Checked {
   readonly location: KeyStoreLocation | undefined
   readonly tool: string
   readonly present: string
+  /** as it was found when all had been said */
+  readonly network: Interfaces
   readonly now: number
 }
 
@@ -59,10 +63,14 @@ export async function runCeremony(run: CeremonyRun): Promise<CeremonyResult> {
   const { ceremony, folder } = checked.prepared.reviewed
   const file = join(folder, ceremony.outputs.transcript)
   const tell = (line: string): void => run.operator.tell(`  ${line}`)
-  const transcript = await Transcript.create({ file, clock: run.clock, tell })
+  const transcript = await Transcript.create({ file, clock: run.clock, tell, from: checked.now })
   try {
     await record(checked, run, transcript)
-    await perform(deskOf(checked, run, transcript), () => openKeyStore(requireLocation(checked.location)))
+    await perform(deskOf(checked, run, transcript), async () => {
+      // People may have read and typed for an hour since it was looked at.
+      await requireOffline(run.surroundings, ceremony.demo)
+      return openKeyStore(requireLocation(checked.location))
+    })
     await transcript.write('done')
     return { transcript: file, head: transcript.head }
   } catch (error) {
@@ -94,7 +102,8 @@ async function check(run: CeremonyRun): Promise<Checked> {
   if (touchesKeys(work)) requireLocation(location)
   run.operator.expect(['words', 'present', ...stepsOf(work)])
   const present = await brief({ prepared, approvals, tool }, run.operator)
-  return { prepared, approvals, location, tool, present, now }
+  const network = await requireOffline(run.surroundings, ceremony.demo)
+  return { prepared, approvals, location, tool, present, network, now }
 }
 
 interface Briefing {
@@ -125,8 +134,9 @@ function presentNames(text: string): string {
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '')
-  if (names.length < MIN_PRESENT || names.some((name) => name.length > 64 || /\p{Cc}/u.test(name)))
-    throw unconfirmed(`a ceremony is held by ${MIN_PRESENT} people or more, each named`)
+  const isCounted = names.length >= MIN_PRESENT && names.length <= MAX_PRESENT
+  if (!isCounted || names.some((name) => name.length > MAX_NAME || /\p{Cc}/u.test(name)))
+    throw unconfirmed(`a ceremony is held by ${MIN_PRESENT} to ${MAX_PRESENT} people, each named`)
   return names.join(', ')
 }
 
@@ -146,7 +156,7 @@ function requireLocation(location: KeyStoreLocation | undefined): KeyStoreLocati
 
 /** The head of the transcript: which ceremony, on what machine, by whose leave, and who was there. */
 async function record(checked: Checked, run: CeremonyRun, transcript: Transcript): Promise<void> {
-  const { prepared, approvals, location, tool, present, now } = checked
+  const { prepared, approvals, location, tool, present, network, now } = checked
   const { reviewed, quorum, before } = prepared
   const { ceremony, canonical, name } = reviewed
   await transcript.write('ceremony', {
@@ -156,9 +166,13 @@ async function record(checked: Checked, run: CeremonyRun, transcript: Transcript
     checkedAt: new Date(now).toISOString(),
   })
   const keystore = location === undefined ? {} : describeKeyStore(location)
-  const { process: up, machine } = await run.surroundings.online()
-  const network = { interfaces: up.join(' ') || 'loopback only', machine: machine.join(' ') || 'offline' }
-  await transcript.write('environment', { tool, ...run.surroundings.facts(), ...network, ...keystore })
+  await transcript.write('environment', {
+    tool,
+    ...run.surroundings.facts(),
+    interfaces: network.process.join(' ') || 'loopback only',
+    machine: network.machine.join(' ') || 'offline',
+    ...keystore,
+  })
   await transcript.write('quorum', quorumFacts(quorum))
   for (const { officer, at, note } of approvals)
     await transcript.write('approval', { officer, approvedAt: day(at), note })

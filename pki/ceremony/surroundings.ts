@@ -45,10 +45,10 @@ export const thisMachine: Surroundings = {
 }
 
 /**
- * Throws ZT-412-ONLINE unless the machine has no interface up but the loopback. For a demonstration it is enough that
+ * What was found, where it is offline. Throws ZT-412-ONLINE unless the machine has no interface up but the loopback. For a demonstration it is enough that
  * this process has none: it may run in a network namespace of its own.
  */
-export async function requireOffline(surroundings: Surroundings, demo: boolean): Promise<void> {
+export async function requireOffline(surroundings: Surroundings, demo: boolean): Promise<Interfaces> {
   let found: Interfaces
   try {
     found = await surroundings.online()
@@ -61,6 +61,7 @@ export async function requireOffline(surroundings: Surroundings, demo: boolean):
       details: { interfaces: up.join(' ') },
     })
   }
+  return found
 }
 
 /**

@@ -4,13 +4,15 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { canonicalJson } from '#shared/encoding/canonical-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import { lineHash, NO_LINE, type Facts } from '#shared/protocol/ceremony-transcript.ts'
+import { lineHash, NO_LINE, readTranscriptLine, type Facts } from '#shared/protocol/ceremony-transcript.ts'
 
 export interface TranscriptOptions {
   readonly file: string
   readonly clock: Clock
   /** told every step as it happens: the witness' line */
   readonly tell: (line: string) => void
+  /** UTC, milliseconds: no line is earlier */
+  readonly from: number
 }
 
 export class Transcript {
@@ -19,10 +21,12 @@ export class Transcript {
   readonly #steps: string[] = []
   #seq = 0
   #head = NO_LINE
+  #at: number
 
   private constructor(handle: FileHandle, options: TranscriptOptions) {
     this.#handle = handle
     this.#options = options
+    this.#at = options.from
   }
 
   /** Creates the file, which must not exist (ZT-409-EXISTS). */
@@ -44,18 +48,19 @@ export class Transcript {
     return this.#steps
   }
 
-  /** Writes a step; it is on disk when this returns. A step that cannot be written must not be taken. */
+  /**
+   * Writes a step; it is on disk when this returns. A step that cannot be written must not be taken: ZT-422-CEREMONY, with
+   * nothing written, for one that nobody could read again. A clock that is put back stands still here.
+   */
   async write(step: string, facts: Facts = {}): Promise<void> {
-    const body = {
-      seq: this.#seq,
-      prev: this.#head,
-      at: new Date(this.#options.clock.now()).toISOString(),
-      step,
-      facts,
-    }
+    const at = Math.max(this.#at, this.#options.clock.now())
+    const body = { seq: this.#seq, prev: this.#head, at: new Date(at).toISOString(), step, facts }
     const line = { ...body, hash: lineHash(body) }
-    await this.#handle.write(`${canonicalJson(line)}\n`)
+    const row = canonicalJson(line)
+    readTranscriptLine(row, this.#seq)
+    await this.#handle.write(`${row}\n`)
     await this.#handle.sync()
+    this.#at = at
     this.#seq += 1
     this.#steps.push(step)
     this.#head = line.hash

@@ -64,7 +64,7 @@ export function verifyTranscript(text: string): readonly TranscriptLine[] {
   if (rows.length > MAX_LINES) throw broken(MAX_LINES, 'is one too many')
   let prev = NO_LINE
   return rows.map((row, at) => {
-    const { hash: claimed, ...body } = readLine(row, at)
+    const { hash: claimed, ...body } = readTranscriptLine(row, at)
     if (body.seq !== at || body.prev !== prev) throw broken(at, 'does not follow the line before it')
     if (lineHash(body) !== claimed) throw broken(at, 'was changed')
     prev = claimed
@@ -85,7 +85,8 @@ export function summarizeTranscript(lines: readonly TranscriptLine[]): Transcrip
   return { trustDomain, type, ceremony: sha256, previous, head: last.hash, endedAt, outcome }
 }
 
-function readLine(row: string, at: number): TranscriptLine {
+/** Line number `at` as it stands in a transcript, without the newline; ZT-422-CEREMONY if nobody could read it. */
+export function readTranscriptLine(row: string, at: number): TranscriptLine {
   try {
     const { facts, ...rest } = parseLine(parseStrictJson(row, { maxBytes: MAX_LINE_BYTES }), '')
     const line = { ...rest, facts: { ...facts } }

@@ -9,6 +9,7 @@ import { OFFLINE, type CeremonyTable } from '#test/support/ceremony.ts'
 import { ceremonyProgram, type Network } from '#test/support/ceremony-program.ts'
 import { approvedBy, ceremonyScene } from '#test/support/ceremony-scene.ts'
 import { systemClock } from '#shared/host/clock.ts'
+import { verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
 
 const REAL = { demo: false, keyLabel: 'root-2026' }
 
@@ -68,6 +69,34 @@ it('a machine that cannot be looked at counts as online', async (t) => {
   await assert.rejects(table.run(table.rootFile(), { surroundings: { ...OFFLINE, online } }), {
     code: 'ZT-412-ONLINE',
   })
+})
+
+/** A machine that somebody plugs in when it has been looked at `times`. */
+const pluggedInAfter = (times: number): Surroundings => {
+  let looked = 0
+  const online = async (): ReturnType<Surroundings['online']> => {
+    looked += 1
+    return looked > times ? { process: ['eth0'], machine: ['eth0'] } : { process: [], machine: [] }
+  }
+  return { ...OFFLINE, online }
+}
+
+it('a cable that is plugged in while people read aloud is seen, and nothing is made', async (t) => {
+  const { table } = await ceremonyScene(t)
+  const surroundings = pluggedInAfter(1)
+  await assert.rejects(table.run(table.rootFile(), { surroundings }), { code: 'ZT-412-ONLINE' })
+  assert.ok(!(await readdir(table.dir)).some((name) => /root-keys|transcript/.test(name)))
+})
+
+it('a cable that is plugged in just before the key is used is seen, and the key is not', async (t) => {
+  const { table } = await ceremonyScene(t)
+  const surroundings = pluggedInAfter(2)
+  await assert.rejects(table.run(table.rootFile(), { surroundings }), { code: 'ZT-412-ONLINE' })
+  const lines = verifyTranscript(await table.text('root.transcript'))
+  assert.ok(!lines.some(({ step }) => step === 'opened key store'))
+  const left = 'nothing was made, signed or written'
+  assert.deepEqual(lines.at(-1)?.facts, { code: 'ZT-412-ONLINE', left })
+  assert.ok(!(await readdir(table.dir)).includes('root-keys'))
 })
 
 it('the program itself refuses here, and goes on where there is no network', async (t) => {

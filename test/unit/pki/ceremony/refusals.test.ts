@@ -3,14 +3,18 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { approveFile, makeKey, signTranscript } from '#pki/ceremony/officer.ts'
 import { createOfficerKey, openOfficerKey } from '#pki/ceremony/officer-key.ts'
 import { toolDigest } from '#pki/ceremony/surroundings.ts'
+import { Transcript } from '#pki/ceremony/transcript.ts'
 import { verifyCeremony } from '#pki/ceremony/verify.ts'
+import { verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
+import { ManualClock } from '#test/fakes/manual-clock.ts'
 import { ObligingOperator } from '#test/fakes/obliging-operator.ts'
-import { approvedBy, ceremonyScene, DAY, requested, rooted } from '#test/support/ceremony-scene.ts'
+import { approvedBy, ceremonyScene, DAY, requested, reviewed, rooted } from '#test/support/ceremony-scene.ts'
 import { ROOT } from '#test/support/sources.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
@@ -33,6 +37,42 @@ describe('clock of a ceremony', () => {
     clock.step(-60_000)
     const file = await table.bundleFile()
     await assert.rejects(table.run(file), { code: 'ZT-408-CLOCK' })
+  })
+})
+
+describe('a transcript', () => {
+  it('never has a line that nobody could read: so many names are refused before a key is used', async (t) => {
+    const { table } = await rooted(t)
+    const file = await table.bundleFile()
+    const names = Array.from({ length: 90 }, (_, at) => `somebody with a long name, the ${at}th of ninety`)
+    for (const present of [names.join(', '), 'rita, '.repeat(33)]) {
+      const operator = new ObligingOperator(reviewed(file), () => undefined, { present })
+      await assert.rejects(table.run(file, { operator }), { code: 'ZT-403-UNCONFIRMED' })
+    }
+    assert.ok(!existsSync(join(table.dir, 'bundle.transcript')))
+  })
+
+  it('refuses to write what it could not read, and goes on as if it had not been asked to', async (t) => {
+    const file = join(await tempDir(t), 'a.transcript')
+    const clock = new ManualClock()
+    const from = clock.now()
+    const transcript = await Transcript.create({ file, clock, tell: () => undefined, from })
+    const facts = { type: 'root', trustDomain: 'mesh.example', sha256: '0'.repeat(64) }
+    await transcript.write('ceremony', facts)
+    await assert.rejects(transcript.write('present', { names: 'x'.repeat(5000) }), {
+      code: 'ZT-422-CEREMONY',
+    })
+    clock.step(-60_000)
+    await transcript.write('failed', {})
+    await transcript.close()
+    const lines = verifyTranscript(await readFile(file, 'utf8'))
+    assert.deepEqual(
+      lines.map(({ step, at }) => [step, Date.parse(at)]),
+      [
+        ['ceremony', from],
+        ['failed', from],
+      ],
+    )
   })
 })
 
