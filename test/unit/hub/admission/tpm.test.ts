@@ -10,7 +10,7 @@ import { PcrPolicies } from '#hub/admission/pcr-policies.ts'
 import { readTpmTrust } from '#hub/admission/tpm-trust.ts'
 import { TpmAttestor } from '#hub/admission/tpm.ts'
 import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
-import { tpmJoinAttestor } from '#node-agent/attest/tpm.ts'
+import { tpmAttestor, tpmJoinAttestor } from '#node-agent/attest/tpm.ts'
 import { loadTpmKey } from '#node-agent/state/tpm-key.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
@@ -99,7 +99,7 @@ describe('the proof of a TPM', () => {
   const invite = async (): Promise<string> =>
     (await issueJoinToken(store, { node, replace: false, createdBy: by.id, now })).token
   const context = (
-    about: ReturnType<typeof challenge>,
+    about: AttestContext['challenge'],
     transcript: Uint8Array,
     announce: AttestContext['announce'],
   ): AttestContext => ({
@@ -147,6 +147,23 @@ describe('the proof of a TPM', () => {
     assert.notEqual(policies.current?.policy.version, judged)
     const { pcr_policy: said } = groundsOf(attested) as { pcr_policy: { version: number; set: string } }
     assert.deepEqual([said.version, said.set], [judged, 'old'])
+  })
+
+  it('renews no name that was revoked after the request was let in', async () => {
+    await apply('fitting')
+    const renew = async (): Promise<unknown> => {
+      const [about, transcript] = [{ node, nonce: '', wish: policies.wish() }, randomBytes(32)]
+      const asked = { session: '', nonce: '', expires: 0, pcrs: about.wish }
+      const settings = { where: tpm.device, eventLog: '/nonexistent' }
+      const evidence = await tpmAttestor({ settings, keyFile }).attest(transcript, asked)
+      return hub.attest(
+        evidence,
+        context(about, transcript, async () => undefined),
+      )
+    }
+    assert.ok(await renew())
+    await store.nodes.revoke(node, now)
+    await assert.rejects(renew(), { code: 'ZT-403-REVOKED' })
   })
 
   it('begins with a secret of its own for each hello, which is what the TPM opens', async () => {
