@@ -20,7 +20,7 @@ import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import { requireAllowed, type Policy } from '../authority/policy.ts'
 import type { Denials } from '../revocation/denials.ts'
 import type { Decided, Grounds, Revocation } from '../revocation/revocation.ts'
-import type { HubStore, IssuedCredential, NodeRecord } from '../store/store.ts'
+import type { HubStore, NodeRecord, SvidRecord } from '../store/store.ts'
 
 export interface RegistryParts {
   readonly hubId: SpiffeId
@@ -30,7 +30,7 @@ export interface RegistryParts {
   /** the root that they pin: that which signed the bundle in force */
   readonly root: () => string
   readonly clock: Clock
-  readonly store: Pick<HubStore, 'nodes' | 'joinTokens' | 'credentials'>
+  readonly store: Pick<HubStore, 'nodes' | 'joinTokens' | 'svids'>
   readonly policy: Policy
   readonly rows: RowWriter
   readonly revocation: Revocation
@@ -151,10 +151,11 @@ export class Registry {
       : this.#require(asking, 'revoke', id)
   }
 
-  // One that this hub did not issue, or that has ended: denying it would be a revocation that does nothing.
-  async #certificate(thumbprint: string): Promise<IssuedCredential> {
+  // One that this hub did not issue, or that has ended: denying it would be a revocation that does nothing. Asked of the
+  // ledger: tasks have no credentials, and those of others say only which certificate came last with their NATS key.
+  async #certificate(thumbprint: string): Promise<SvidRecord> {
     const { store, clock } = this.#parts
-    const [certificate] = await store.credentials.ofCertificate(thumbprint, clock.now())
+    const certificate = await store.svids.find(thumbprint, clock.now())
     if (certificate === undefined) throw unknownCertificate()
     return certificate
   }

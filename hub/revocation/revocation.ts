@@ -17,7 +17,7 @@ import type { RowDraft, RowPolicy, RowRequest } from '#shared/log/row.ts'
 import { isOpen, type DenyEntry } from '#shared/protocol/deny-list.ts'
 import type { VerifiedSvid } from '#shared/x509/svid.ts'
 import { actorOf, type RowWriter } from '../audit/rows.ts'
-import type { HubStore, IssuedCredential, TaskSelection } from '../store/store.ts'
+import type { HubStore, SvidRecord, TaskSelection } from '../store/store.ts'
 import type { Denial, Denials, DenyChange } from './denials.ts'
 
 export interface RevocationParts {
@@ -73,10 +73,12 @@ export class Revocation {
 
   /** Denies one certificate; its identity may get another one, and go on. Throws ZT-422-SPIFFE-ID, ZT-422-SCHEMA. */
   async revokeCertificate(
-    { id, thumbprint, expires }: IssuedCredential,
+    { id: text, thumbprint, expires }: Pick<SvidRecord, 'id' | 'thumbprint' | 'expires'>,
     grounds: Grounds,
     decided: Decided,
   ): Promise<DenyChange> {
+    const id = parseSpiffeId(text)
+    requireDeniable(id, this.#parts.hubId)
     const exp = Math.ceil(expires / 1000)
     const denied = { kind: 'thumbprint', value: thumbprint, id, exp } as const
     const obj = { id, x5t: thumbprint, not_after: expires }
@@ -195,13 +197,7 @@ export class Revocation {
   }
 
   async #revocable(id: SpiffeId): Promise<Principal> {
-    const principal = principalOf(id)
-    const own = trustDomainOf(id) === trustDomainOf(this.#parts.hubId)
-    if (!own || principal.kind === 'hub' || principal.kind === 'nats')
-      throw new ZtError(
-        'ZT-422-SPIFFE-ID',
-        'hubs and brokers are revoked with their intermediate, in a ceremony',
-      )
+    const principal = requireDeniable(id, this.#parts.hubId)
     if (principal.kind === 'node' && (await this.#parts.store.nodes.find(principal.name)) === undefined)
       throw new ZtError('ZT-404-NODE', 'no such node')
     return principal
@@ -213,6 +209,13 @@ function tasksOf({ kind, value }: Pick<DenyEntry, 'kind' | 'value'>): TaskSelect
   if (kind === 'thumbprint') return { ownerThumbprint: value }
   const principal = principalOf(parseSpiffeId(value))
   return { owner: value, node: value, ...(principal.kind === 'agent' && { proc: principal.task }) }
+}
+
+function requireDeniable(id: SpiffeId, hubId: SpiffeId): Principal {
+  const principal = principalOf(id)
+  const own = trustDomainOf(id) === trustDomainOf(hubId)
+  if (own && principal.kind !== 'hub' && principal.kind !== 'nats') return principal
+  throw new ZtError('ZT-422-SPIFFE-ID', 'hubs and brokers are revoked with their intermediate, in a ceremony')
 }
 
 function draftOf({ by, request, policy }: Decided): {

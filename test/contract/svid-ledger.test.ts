@@ -45,6 +45,14 @@ for (const [name, prepare] of Object.entries(STORES)) {
       assert.deepEqual(await svids.count(NOW + 1000), [])
     })
 
+    it('finds one by its thumbprint while it lives', async (t) => {
+      const { svids } = await using(t)
+      for (const one of [svid('a'), svid('b')]) await svids.record(one)
+      assert.deepEqual(await svids.find('b', NOW), svid('b'))
+      assert.equal(await svids.find('b', NOW + 1000), undefined)
+      assert.equal(await svids.find('c', NOW), undefined)
+    })
+
     it('counts after a restart what it counted before', async (t) => {
       const open = await prepare(t)
       const before = open()

@@ -17,6 +17,17 @@ export class SqliteSvids implements SvidLedger {
     })
   }
 
+  find(thumbprint: string, now: number): Promise<SvidRecord | undefined> {
+    const sql = 'SELECT * FROM svids WHERE thumbprint = ? AND expires > ?'
+    return this.#db.read(() => {
+      const row = this.#db.get(sql, thumbprint, now)
+      if (row === undefined) return undefined
+      const text = (column: string): string => String(row[column])
+      const [id, issuer, root] = [text('id'), text('issuer'), text('root')]
+      return { thumbprint, id, issuer, root, expires: Number(row['expires']) }
+    })
+  }
+
   endOthers(id: string, thumbprint: string): Promise<void> {
     return this.#db.write(() => {
       this.#db.run('DELETE FROM svids WHERE id = ? AND thumbprint <> ?', id, thumbprint)

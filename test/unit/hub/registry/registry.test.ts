@@ -148,13 +148,20 @@ describe('the registry', () => {
       ...change,
     })
     const later = { natsKey: 'UB', thumbprint: 'I'.repeat(43) }
+    /** As an SVID is issued: into both. */
+    const issue = async (change: object): Promise<void> => {
+      const issued = credential(change)
+      const { id, thumbprint, expires } = issued
+      await store.credentials.add(issued)
+      await store.svids.record({ id, thumbprint, expires, issuer: 'rung-1', root: 'a'.repeat(64) })
+    }
     const wish = (): { thumbprint: string; reason: string } => ({
       thumbprint: bob.thumbprint,
       reason: 'copied',
     })
     beforeEach(async () => {
-      await store.credentials.add(credential({}))
-      await store.credentials.add(credential(later))
+      await issue({})
+      await issue(later)
     })
 
     it('is denied, its connection ended, and its identity goes on', async () => {
@@ -179,6 +186,32 @@ describe('the registry', () => {
       assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), ['n2'])
     })
 
+    it('is found though its identity has kept its NATS key for the next one', async () => {
+      await issue({ thumbprint: 'N'.repeat(43) })
+      await registry.revoke(wish(), by(alice))
+      assert.throws(() => denials.list.check(bob), { code: 'ZT-403-REVOKED' })
+      denials.list.check({ id: bob.id, thumbprint: 'N'.repeat(43) })
+    })
+
+    it('may be of a task, which has no connection', async () => {
+      const id = parseSpiffeId('spiffe://mesh.example/agent/coder/task/p-abc')
+      const svid = { id, thumbprint: 'Q'.repeat(43), expires: TEST_NOW + 300_000 }
+      await store.svids.record({ ...svid, issuer: 'rung-1', root: 'a'.repeat(64) })
+      await registry.revoke({ thumbprint: svid.thumbprint, reason: 'copied' }, by(alice))
+      assert.throws(() => denials.list.check(svid), { code: 'ZT-403-REVOKED' })
+    })
+
+    for (const path of ['hub/h1', 'nats/h1'])
+      it(`is not of ${path}: that is cut off with its intermediate`, async () => {
+        const id = parseSpiffeId(`spiffe://mesh.example/${path}`)
+        const svid = { id, thumbprint: 'H'.repeat(43), expires: TEST_NOW + 300_000 }
+        await store.svids.record({ ...svid, issuer: 'rung-1', root: 'a'.repeat(64) })
+        await assert.rejects(registry.revoke({ thumbprint: svid.thumbprint, reason: 'x' }, by(alice)), {
+          code: 'ZT-422-SPIFFE-ID',
+        })
+        assert.deepEqual(rows.rows, [])
+      })
+
     it('has its connection ended again by the next start of the hub', async () => {
       await registry.revoke(wish(), by(alice))
       ended.length = 0
@@ -188,7 +221,7 @@ describe('the registry', () => {
 
     it('asks policy for what its identity asks for', async () => {
       const node = { id: 'spiffe://mesh.example/node/n1', natsKey: 'UC', thumbprint: 'M'.repeat(43) }
-      await store.credentials.add(credential(node))
+      await issue(node)
       open(permit('revoke'))
       await assert.rejects(registry.revoke({ thumbprint: node.thumbprint, reason: 'x' }, by(alice)), {
         code: 'ZT-403-POLICY',
