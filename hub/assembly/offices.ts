@@ -131,7 +131,8 @@ function trustOffice(ground: Ground, changed: () => Promise<void>): TrustOffice 
   const { options, log: rows, store, policy, trust, rungs } = ground
   const { clock } = options
   const identity = current(ground)
-  return new TrustOffice({ trust, rungs, svids: store.svids, policy, rows, clock, identity, changed })
+  const { svids, ceremonies } = store
+  return new TrustOffice({ trust, rungs, svids, ceremonies, policy, rows, clock, identity, changed })
 }
 
 function taskIdentities(ground: Ground): TaskIdentities {

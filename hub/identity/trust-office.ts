@@ -3,6 +3,7 @@
 // is a change. Nothing here is believed because an operator sent it: a root has signed it, or it is refused.
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import type { HubAction } from '#shared/policy/facts.ts'
@@ -14,7 +15,7 @@ import type { Rung } from '#pki/issuance/ladder.ts'
 import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import { requireAllowed, type Policy } from '../authority/policy.ts'
 import type { Asking, Done } from '../registry/registry.ts'
-import type { SvidLedger } from '../store/store.ts'
+import type { CeremonyLedger, SvidLedger } from '../store/store.ts'
 import type { Rungs } from './rungs.ts'
 import type { HeldBundle } from './bundle-history.ts'
 import type { ImportFacts, Trust } from './trust.ts'
@@ -23,6 +24,7 @@ export interface TrustOfficeParts {
   readonly trust: Trust
   readonly rungs: Rungs
   readonly svids: Pick<SvidLedger, 'count'>
+  readonly ceremonies: CeremonyLedger
   readonly policy: Policy
   readonly rows: RowWriter
   readonly clock: Clock
@@ -101,14 +103,22 @@ export class TrustOffice {
     return { result: { statement: signRootUsage(identity(), { roots, now: clock.now() }), roots }, row }
   }
 
-  /** Ties a ceremony to this log: from here on nobody can show another transcript of it. ZT-403-POLICY, ZT-503-AUDIT. */
+  /**
+   * Ties a ceremony to this log. Of two that go on from the same one, or of two roots', the second is refused here
+   * (ZT-409-CEREMONY); it could still be shown to who does not look into this log. ZT-403-POLICY, ZT-503-AUDIT, ZT-503-STORE.
+   */
   async anchorCeremony(
-    { type, head, sha256 }: HubParams['ceremony.anchor'],
+    anchor: HubParams['ceremony.anchor'],
     asking: Asking,
   ): Promise<Done<HubResults['ceremony.anchor']>> {
     const facts = this.#require(asking, 'ceremony.anchor')
-    const obj = { type, head, sha256 }
-    const row = await this.#parts.rows.append({ type: 'ceremony.anchored', out: 'info', ...facts, obj })
+    const { ceremonies, rows } = this.#parts
+    const link = { previous: anchor.previous ?? '', head: anchor.head }
+    const known = await ceremonies.after(link.previous)
+    if (known !== undefined && known !== link.head) throw forked(known)
+    const row = await rows.append({ type: 'ceremony.anchored', out: 'info', ...facts, obj: { ...anchor } })
+    // If we crash before this, the row stands, and the same ceremony can be anchored again.
+    if (!(await ceremonies.add(link))) throw forked(await ceremonies.after(link.previous))
     return { result: row, row }
   }
 
@@ -167,6 +177,12 @@ export class TrustOffice {
 }
 
 const MAX_HISTORY = 64
+
+function forked(known: string | undefined): ZtError {
+  return new ZtError('ZT-409-CEREMONY', 'another ceremony that goes on from the same one is anchored', {
+    details: { head: known ?? '' },
+  })
+}
 
 function historyEntry({ bundle, text, signer, imported }: HeldBundle): {
   readonly sequence: number

@@ -1,6 +1,7 @@
 // HubStore in one SQLite file (WAL, synchronous FULL): the default, for one hub.
 import { IDENTIFIER_MEMORY_MS, SqliteCredentials, SqliteDenials, SqliteEncKeys } from './sqlite/ledgers.ts'
 import { SqliteIdentifiers, SqliteMessages, SqlitePolicyVersions } from './sqlite/ledgers.ts'
+import { SqliteCeremonies } from './sqlite/ceremonies.ts'
 import { createDatabase, openDatabase, type Database } from './sqlite/database.ts'
 import { SqliteFederation } from './sqlite/federation.ts'
 import { SqliteJoinTokens, SqliteNodes } from './sqlite/nodes.ts'
@@ -21,6 +22,7 @@ class SqliteHubStore implements HubStore {
   readonly encKeys: SqliteEncKeys
   readonly policyVersions: SqlitePolicyVersions
   readonly pcrPolicies: SqlitePcrPolicies
+  readonly ceremonies: SqliteCeremonies
   readonly federation: SqliteFederation
   readonly jwtKeys: SqliteJwtKeys
   readonly tasks: SqliteTasks
@@ -37,6 +39,7 @@ class SqliteHubStore implements HubStore {
     this.encKeys = new SqliteEncKeys(db)
     this.policyVersions = new SqlitePolicyVersions(db)
     this.pcrPolicies = new SqlitePcrPolicies(db)
+    this.ceremonies = new SqliteCeremonies(db)
     this.federation = new SqliteFederation(db)
     this.jwtKeys = new SqliteJwtKeys(db)
     this.tasks = new SqliteTasks(db)

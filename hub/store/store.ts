@@ -246,8 +246,6 @@ export interface RootCount {
 
 export interface SvidLedger {
   record(svid: SvidRecord): Promise<void>
-  /** The one of this thumbprint, unless it has expired at `now`. */
-  find(thumbprint: string, now: number): Promise<SvidRecord | undefined>
   /** Forgets the others of `id`, which nobody shows any more. */
   endOthers(id: string, thumbprint: string): Promise<void>
   /** How many have not expired at `now`, for each root that has any. */
@@ -381,6 +379,13 @@ export interface PcrPolicyStore {
   apply(policy: StoredPcrPolicy): Promise<boolean>
 }
 
+export interface CeremonyLedger {
+  /** The head of the ceremony that was anchored after `previous`, the head before it, which is empty for a root's. */
+  after(previous: string): Promise<string | undefined>
+  /** Remembers `head` as the one after `previous`, unless another is: then false. */
+  add(link: { readonly previous: string; readonly head: string }): Promise<boolean>
+}
+
 export interface HubStore {
   readonly joinTokens: JoinTokenStore
   readonly nodes: NodeStore
@@ -392,6 +397,7 @@ export interface HubStore {
   readonly encKeys: EncKeyStore
   readonly policyVersions: PolicyVersionStore
   readonly pcrPolicies: PcrPolicyStore
+  readonly ceremonies: CeremonyLedger
   readonly federation: FederationStore
   readonly jwtKeys: JwtKeyStore
   readonly tasks: TaskStore

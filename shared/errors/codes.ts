@@ -604,6 +604,12 @@ export const ERROR_TABLE = {
     summary: 'a ceremony file, request or response that breaks its rules',
     remedy: 'correct the named field',
   },
+  'ZT-409-CEREMONY': {
+    section: 'Keys and ceremonies',
+    exit: 4,
+    summary: 'another ceremony that goes on from the same one is anchored',
+    remedy: 'details.head names it: find out who held two, before anything of either is used',
+  },
   // Evidence
   'ZT-503-AUDIT': {
     section: 'Evidence',

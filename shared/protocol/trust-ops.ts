@@ -86,6 +86,17 @@ const ladderView: Parser<LadderView> = object({
   usage,
 })
 
+export interface CeremonyAnchor {
+  readonly type: string
+  /** head of the ceremony before; null for a root's */
+  readonly previous: string | null
+  /** hex SHA-256 of the ceremony file that was approved */
+  readonly ceremony: string
+  readonly head: string
+  /** of the transcript's file */
+  readonly sha256: string
+}
+
 export interface TrustParams {
   readonly 'bundle.show': Readonly<Record<never, never>>
   readonly 'bundle.import': { readonly bundle: string }
@@ -94,8 +105,8 @@ export interface TrustParams {
   /** `response`: see deflateLadder() */
   readonly 'ladder.import': { readonly response: string }
   readonly 'ladder.usage': Readonly<Record<never, never>>
-  /** `head` and `type` of a transcript, and the SHA-256 of its file */
-  readonly 'ceremony.anchor': { readonly type: string; readonly head: string; readonly sha256: string }
+  /** what a transcript says of its ceremony, and the SHA-256 of its file */
+  readonly 'ceremony.anchor': CeremonyAnchor
 }
 
 export interface TrustResults {
@@ -127,6 +138,8 @@ export const TRUST_PARAMS: { readonly [Op in TrustOp]: Parser<TrustParams[Op]> }
   'ladder.usage': empty,
   'ceremony.anchor': object({
     type: string({ min: 1, max: 32, pattern: /^[a-z][a-z0-9-]*$/ }),
+    previous: nullable(bytes32Field),
+    ceremony: hex256,
     head: bytes32Field,
     sha256: hex256,
   }),

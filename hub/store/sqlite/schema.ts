@@ -88,9 +88,14 @@ ALTER TABLE tpms ADD COLUMN root TEXT NOT NULL DEFAULT '';
 CREATE INDEX tpms_by_ak ON tpms (ak);
 `
 
+/** Ceremonies that were anchored, by the one before; '' is before that of the root. */
+const CEREMONIES = `
+CREATE TABLE ceremonies (previous TEXT PRIMARY KEY, head TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS, TPM_ROOTS]
+const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS, TPM_ROOTS, CEREMONIES]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 

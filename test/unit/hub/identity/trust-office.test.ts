@@ -19,7 +19,14 @@ import { RowLog } from '#test/fakes/row-log.ts'
 import { makeRotation, type Rotation } from '#test/support/rotation.ts'
 
 const NOW = Date.UTC(2026, 10, 22, 12)
-const ANCHOR = { type: 'ladder', head: 'A'.repeat(43), sha256: 'a'.repeat(64) }
+const HEX = 'a'.repeat(64)
+const ANCHOR = {
+  type: 'ladder',
+  previous: 'A'.repeat(43),
+  ceremony: HEX,
+  head: 'B'.repeat(42) + 'A',
+  sha256: HEX,
+}
 
 describe('the office for bundles and ladders', () => {
   let rotation: Rotation
@@ -27,6 +34,8 @@ describe('the office for bundles and ladders', () => {
   let done: string[]
   let counted: { root: string; live: number }[]
   let since: [string, number][]
+  /** of anchored ceremonies, by the one before */
+  let heads: Map<string, string>
   before(async () => {
     rotation = await makeRotation(NOW)
   })
@@ -35,6 +44,7 @@ describe('the office for bundles and ladders', () => {
     done = []
     counted = []
     since = []
+    heads = new Map()
   })
 
   function office(roles: readonly string[]): TrustOffice {
@@ -59,6 +69,13 @@ describe('the office for bundles and ladders', () => {
       trust: trust as Trust,
       rungs: rungs as Rungs,
       svids: { count: async () => counted },
+      ceremonies: {
+        after: async (previous) => heads.get(previous),
+        add: async ({ previous, head }) => {
+          if (!heads.has(previous)) heads.set(previous, head)
+          return heads.get(previous) === head
+        },
+      },
       policy: new Policy({ hubId: identity.id, clock, ver: 1, set, rolesOf: () => roles }),
       rows,
       clock,
@@ -93,6 +110,28 @@ describe('the office for bundles and ladders', () => {
     for (const op of ['ladder.request', 'ladder.usage', 'ceremony.anchor'])
       await assert.rejects(ops[op]?.(to) ?? Promise.resolve(), { code: 'ZT-503-AUDIT' }, op)
   })
+
+  it('anchors what the ceremony says of itself, and the same one again', async () => {
+    const to = office(['operator'])
+    for (const anchor of [ANCHOR, ANCHOR, { ...ANCHOR, previous: null }])
+      await to.anchorCeremony(anchor, asking())
+    assert.deepEqual(
+      rows.rows.map(({ obj }) => obj),
+      [ANCHOR, ANCHOR, { ...ANCHOR, previous: null }],
+    )
+  })
+
+  for (const previous of [ANCHOR.previous, null])
+    it(`refuses a second ceremony after ${previous === null ? 'nothing' : 'the same one'}, and says which is known`, async () => {
+      const to = office(['operator'])
+      await to.anchorCeremony({ ...ANCHOR, previous }, asking())
+      const other = { ...ANCHOR, previous, head: 'C'.repeat(42) + 'A' }
+      await assert.rejects(to.anchorCeremony(other, asking()), {
+        code: 'ZT-409-CEREMONY',
+        details: { head: ANCHOR.head },
+      })
+      assert.equal(rows.rows.length, 1)
+    })
 
   it('counts every trusted root, also one that nothing chains to, and others that something does', async () => {
     counted = [
