@@ -246,6 +246,8 @@ export interface RootCount {
 
 export interface SvidLedger {
   record(svid: SvidRecord): Promise<void>
+  /** The one of this thumbprint, unless it has expired at `now`. */
+  find(thumbprint: string, now: number): Promise<SvidRecord | undefined>
   /** Forgets the others of `id`, which nobody shows any more. */
   endOthers(id: string, thumbprint: string): Promise<void>
   /** How many have not expired at `now`, for each root that has any. */
