@@ -169,7 +169,8 @@ async function ask(
   await transcript.write('confirmed', { question: question.id, answer })
 }
 
-function signatureCount({ newRoot, certificates, bundle }: Work): number {
+/** How many things the ceremony signs. */
+export function signatureCount({ newRoot, certificates, bundle }: Work): number {
   return certificates.length + (newRoot === undefined ? 0 : 1) + (bundle === undefined ? 0 : 1)
 }
 

@@ -2,13 +2,15 @@
 // officer who approves, the machine that runs, and the third party who goes over it.
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
+import { ZtError } from '#shared/errors/error.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import { isSignedBy, requireTime } from '#shared/x509/path.ts'
 import { PROFILES } from '../issuance/profile.ts'
 import { lintCertificate } from '../lint/lint.ts'
 import { quorumDigest, type Quorum } from './quorum.ts'
+import { day } from './describe.ts'
 import { refuse } from './fields.ts'
-import { inputsOf, parseCeremony, type CeremonyFile, type LaterCeremony } from './file.ts'
+import { inputsOf, parseCeremony, type Ceremony, type CeremonyFile, type LaterCeremony } from './file.ts'
 import { openHistory } from './history.ts'
 import { Inputs } from './inputs.ts'
 import { openOfficers, settledQuorum, type Officers } from './officers-file.ts'
@@ -48,6 +50,15 @@ export async function readCeremonyFile(path: string): Promise<Reviewed> {
     throw refuse('the ceremony file cannot be read', cause)
   })
   return { ...parseCeremony(content), folder: dirname(resolve(path)), name: basename(path) }
+}
+
+/** Throws ZT-408-STALE unless the ceremony may be held at `now` (milliseconds). */
+export function requireWindow({ window }: Ceremony, now: number): void {
+  if (now >= window.from && now <= window.until) return
+  throw new ZtError(
+    'ZT-408-STALE',
+    `the ceremony is to be held from ${day(window.from)} until ${day(window.until)}, and the clock says ${day(now)}`,
+  )
 }
 
 /**

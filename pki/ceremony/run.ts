@@ -8,15 +8,14 @@ import { hex } from './certify.ts'
 import { describe, digestLines } from './briefing.ts'
 import { day } from './describe.ts'
 import { refuse } from './fields.ts'
-import type { Ceremony } from './file.ts'
 import { requireAbsent } from './folder.ts'
 import { openingFacts, quorumFacts } from './history.ts'
 import { describeKeyStore, openKeyStore, readLocal, type KeyStoreLocation } from './local.ts'
 import { confirm, unconfirmed, type Operator } from './operator.ts'
 import { perform, stepsOf, touchesKeys } from './perform.ts'
-import { prepare, readCeremonyFile, type Prepared } from './prepare.ts'
+import { prepare, readCeremonyFile, requireWindow, type Prepared } from './prepare.ts'
 import { requireOffline, type Interfaces, type Surroundings } from './surroundings.ts'
-import { Transcript } from './transcript.ts'
+import { Transcript, whatIsLeft } from './transcript.ts'
 import { wordsOf } from './words.ts'
 
 export interface CeremonyRun {
@@ -75,7 +74,7 @@ export async function runCeremony(run: CeremonyRun): Promise<CeremonyResult> {
     return { transcript: file, head: transcript.head }
   } catch (error) {
     const code = isZtError(error) ? error.code : 'ZT-500-INTERNAL'
-    await transcript.write('failed', { code, left: whatIsLeft(transcript) })
+    await transcript.write('failed', { code, left: whatIsLeft(transcript.steps) })
     throw error
   } finally {
     await transcript.close()
@@ -140,14 +139,6 @@ function presentNames(text: string): string {
   return names.join(', ')
 }
 
-function requireWindow({ window }: Ceremony, now: number): void {
-  if (now >= window.from && now <= window.until) return
-  throw new ZtError(
-    'ZT-408-STALE',
-    `the ceremony is to be held from ${day(window.from)} until ${day(window.until)}, and the clock says ${day(now)}`,
-  )
-}
-
 function requireLocation(location: KeyStoreLocation | undefined): KeyStoreLocation {
   if (location === undefined)
     throw new ZtError('ZT-400-USAGE', 'this ceremony touches a key: say where it is with --local')
@@ -186,17 +177,4 @@ function deskOf(
   transcript: Transcript,
 ): Parameters<typeof perform>[0] {
   return { prepared, approvals: approvals.map(({ note }) => note), transcript, operator, now }
-}
-
-/** The state that a failure leaves, for those who must go on from it: docs/ceremony.md says how. */
-function whatIsLeft(transcript: Transcript): string {
-  const count = (step: string): number => transcript.steps.filter((done) => done === step).length
-  const signed = count('signed') + count('signed bundle')
-  const found = [
-    count('destroyed key') > 0 ? 'the key is destroyed' : '',
-    count('made key') > 0 ? 'the new key is in the token' : '',
-    signed > 0 ? `${signed} signatures were made` : '',
-    count('wrote') > 0 ? `${count('wrote')} outputs were written` : '',
-  ].filter((text) => text !== '')
-  return found.length === 0 ? 'nothing was made, signed or written' : found.join('; ')
 }

@@ -75,3 +75,16 @@ export class Transcript {
     await this.#handle.close()
   }
 }
+
+/** The state that a failure leaves after `steps`, for those who must go on from it: docs/ceremony.md says how. */
+export function whatIsLeft(steps: readonly string[]): string {
+  const count = (step: string): number => steps.filter((done) => done === step).length
+  const signed = count('signed') + count('signed bundle')
+  const found = [
+    count('destroyed key') > 0 ? 'the key is destroyed' : '',
+    count('made key') > 0 ? 'the new key is in the token' : '',
+    signed > 0 ? `${signed} signatures were made` : '',
+    count('wrote') > 0 ? `${count('wrote')} outputs were written` : '',
+  ].filter((text) => text !== '')
+  return found.length === 0 ? 'nothing was made, signed or written' : found.join('; ')
+}

@@ -5,24 +5,20 @@ import { basename, dirname, join, resolve } from 'node:path'
 import {
   summarizeTranscript,
   verifyTranscript,
-  type Facts,
   type TranscriptLine,
   type TranscriptSummary,
 } from '#shared/protocol/ceremony-transcript.ts'
-import { ZtError } from '#shared/errors/error.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
-import { LintedBundle } from '../lint/bundle.ts'
 import { neededFor, refused, requireQuorum } from './approval.ts'
-import { bundleFacts, requireBundle } from './bundle.ts'
-import { hex, recheck, signedFacts } from './certify.ts'
+import { hex, recheck } from './certify.ts'
+import { compareDone, compareFailed, differs, missing } from './expected.ts'
 import { refuse } from './fields.ts'
 import type { Ceremony } from './file.ts'
-import { openingFacts, quorumFacts, quorumHex } from './history.ts'
+import { openingFacts, quorumHex } from './history.ts'
 import { readInput } from './inputs.ts'
 import { openOfficers } from './officers-file.ts'
-import { stepsOf, touchesKeys } from './perform.ts'
-import { prepare, readCeremonyFile, type Prepared } from './prepare.ts'
+import { prepare, readCeremonyFile, requireWindow, type Prepared } from './prepare.ts'
 import { approversOf, requireSigned, SIGNATURES } from './signatures.ts'
 import type { Made, Work } from './work.ts'
 
@@ -76,10 +72,19 @@ async function replay(lines: readonly TranscriptLine[], folder: string): Promise
   const { ceremony, canonical } = reviewed
   if (hex(canonical) !== facts['sha256'])
     throw differs(0, 'names another ceremony file than the one that is here')
-  const prepared = await prepare(reviewed, Date.parse(facts['checkedAt'] ?? ''))
+  const checkedAt = timeOf(facts['checkedAt'] ?? '')
+  if (!(checkedAt <= Date.parse(first?.at ?? ''))) throw differs(0, 'was not written after all was checked')
+  requireWindow(ceremony, checkedAt)
+  const prepared = await prepare(reviewed, checkedAt)
   for (const [name, value] of Object.entries(openingFacts(ceremony, prepared.before)))
     if (facts[name] !== value) throw differs(0, `says another "${name}" than the ceremony file`)
   return prepared
+}
+
+/** UTC, milliseconds; NaN for what a transcript does not say in that way. */
+function timeOf(text: string): number {
+  const at = Date.parse(text)
+  return !Number.isNaN(at) && new Date(at).toISOString() === text ? at : Number.NaN
 }
 
 function checkQuorum(lines: readonly TranscriptLine[], { reviewed, quorum, settled }: Prepared): string[] {
@@ -111,26 +116,33 @@ async function checkMade(
 ): Promise<Certificate | undefined> {
   const { work, root } = prepared
   const last = lines.at(-1)
+  const contents = await outputsIn(folder, prepared.reviewed.ceremony)
   if (last?.step !== 'done') {
+    compareFailed(lines, { prepared, contents })
     const { code = '', left = '' } = last?.facts ?? {}
     found.push(`the ceremony failed with ${code}: ${left}`)
     return root
   }
-  const contents = new Map<string, Uint8Array>()
-  for (const file of Object.values(prepared.reviewed.ceremony.outputs)) {
-    const content = await readInput(folder, file)
-    if (content !== undefined) contents.set(file, content)
-  }
   const made = work.read((file) => contents.get(file) ?? missing(file))
   const issuer = root ?? made.newRoot
   checkCertificates(work, made, issuer)
-  compare(lines, expectedLines({ lines, prepared, made, contents }))
+  compareDone(lines, { prepared, made, contents })
   found.push(
     `certificates: ${made.certificates.length + (made.newRoot === undefined ? 0 : 1)} linted again, verified by OpenSSL`,
     ...(made.bundle === undefined ? [] : ['bundle: what the file says, its signature verified by OpenSSL']),
     `files: ${lines.filter(({ step }) => step === 'wrote').length} outputs are those that were written`,
   )
   return issuer
+}
+
+/** What is there of the outputs. */
+async function outputsIn(folder: string, { outputs }: Ceremony): Promise<ReadonlyMap<string, Uint8Array>> {
+  const contents = new Map<string, Uint8Array>()
+  for (const file of Object.values(outputs)) {
+    const content = await readInput(folder, file)
+    if (content !== undefined) contents.set(file, content)
+  }
+  return contents
 }
 
 function checkCertificates(work: Work, made: Made, issuer: Certificate | undefined): void {
@@ -143,122 +155,6 @@ function checkCertificates(work: Work, made: Made, issuer: Certificate | undefin
     if (certificate === undefined || issuer === undefined) throw refuse('a certificate has no issuer')
     recheck(certificate, plan, issuer.spki)
   }
-}
-
-interface ExpectedLine {
-  readonly step: string
-  /** absent: what a line says of people or the machine */
-  readonly facts?: Facts
-}
-
-interface Replayed {
-  readonly lines: readonly TranscriptLine[]
-  readonly prepared: Prepared
-  readonly made: Made
-  readonly contents: ReadonlyMap<string, Uint8Array>
-}
-
-/** The lines that a ceremony of this file writes when it comes to its end. */
-function expectedLines(replayed: Replayed): ExpectedLine[] {
-  const { lines, prepared, made, contents } = replayed
-  const { reviewed, work, quorum } = prepared
-  const notes = lines.filter(({ step }) => step === 'approval').map(({ facts }) => facts['note'] ?? '')
-  const { ceremony } = reviewed
-  const outputs = [...work.outputs(made, notes)].map(([file, content]) => {
-    if (Buffer.compare(Buffer.from(content), contents.get(file) ?? missing(file)) !== 0)
-      throw refuse(`output "${file}" is not what was signed`)
-    return { step: 'wrote', facts: { file, sha256: hex(Buffer.from(content)) } }
-  })
-  return [
-    { step: 'ceremony' },
-    { step: 'environment', facts: machineFacts(ceremony) },
-    { step: 'quorum', facts: quorumFacts(quorum) },
-    ...notes.map(() => ({ step: 'approval' })),
-    { step: 'present', facts: ceremony.demo ? {} : { scripted: 'false' } },
-    ...(ceremony.type === 'officers' ? [{ step: 'new quorum', facts: quorumFacts(ceremony.quorum) }] : []),
-    ...(touchesKeys(work) ? [{ step: 'opened key store', facts: {} }] : []),
-    ...keyLines(replayed),
-    ...outputs,
-    { step: 'done', facts: {} },
-  ]
-}
-
-/** What must be so of the machine: a demonstration may run anywhere that its process has no network. */
-function machineFacts({ demo, tool }: Ceremony): Facts {
-  const offline = { interfaces: 'loopback only', ...(demo ? {} : { machine: 'offline' }) }
-  return tool === null ? offline : { ...offline, tool }
-}
-
-function keyLines({ lines, prepared, made }: Replayed): ExpectedLine[] {
-  const { work, root } = prepared
-  const answers = new Map<string, string>([
-    ['make-key', work.newRoot?.label ?? ''],
-    ['sign', `sign ${signaturesOf(made)}`],
-    ['destroy-key', work.destroys?.label ?? ''],
-    ['change-officers', 'change officers'],
-  ])
-  const confirmed = stepsOf(work).map((question) => ({
-    step: 'confirmed',
-    facts: { question, answer: answers.get(question) ?? '' },
-  }))
-  const { newRoot } = made
-  const key =
-    newRoot === undefined || work.newRoot === undefined
-      ? []
-      : [{ step: 'made key', facts: { label: work.newRoot.label, spki: hex(newRoot.spki) } }]
-  const now = Date.parse(lines[0]?.facts['checkedAt'] ?? '')
-  return [
-    ...(key.length > 0 ? confirmed.slice(0, 1) : []),
-    ...key,
-    ...(key.length > 0 ? confirmed.slice(1) : confirmed),
-    ...(newRoot === undefined ? [] : certificateLines('root', newRoot)),
-    ...work.certificates.flatMap(({ what }, at) => certificateLines(what, made.certificates[at])),
-    ...bundleLines(made, { work, root: root ?? newRoot, now }),
-    ...goneLines(work),
-  ]
-}
-
-function certificateLines(what: string, certificate: Certificate | undefined): ExpectedLine[] {
-  if (certificate === undefined) throw refuse(`certificate "${what}" is missing`)
-  return [
-    { step: 'linted', facts: { what, tbs: hex(certificate.tbs) } },
-    { step: 'signed', facts: signedFacts(what, certificate) },
-  ]
-}
-
-function bundleLines(
-  { bundle: text, newRoot }: Made,
-  { work, root, now }: { readonly work: Work; readonly root: Certificate | undefined; readonly now: number },
-): ExpectedLine[] {
-  if (text === undefined || work.bundle === undefined || root === undefined) return []
-  const bundle = work.bundle.of(newRoot)
-  LintedBundle.check(bundle, { held: work.bundle.held, now })
-  requireBundle(text, { bundle, root, now })
-  return [{ step: 'signed bundle', facts: bundleFacts(text, bundle, root) }]
-}
-
-function goneLines({ destroys }: Work): ExpectedLine[] {
-  if (destroys === undefined) return []
-  const { label, spki } = destroys
-  return [
-    { step: 'destroyed key', facts: { label, spki } },
-    { step: 'key is gone', facts: { label } },
-  ]
-}
-
-function signaturesOf({ certificates, newRoot, bundle }: Made): number {
-  return certificates.length + (newRoot === undefined ? 0 : 1) + (bundle === undefined ? 0 : 1)
-}
-
-function compare(lines: readonly TranscriptLine[], expected: readonly ExpectedLine[]): void {
-  for (const [at, { step, facts }] of expected.entries()) {
-    const line = lines[at]
-    if (line?.step !== step) throw differs(at, `is not "${step}"`)
-    for (const [name, value] of Object.entries(facts ?? {}))
-      if (line.facts[name] !== value)
-        throw differs(at, `says another "${name}" than follows from the ceremony file`)
-  }
-  if (lines.length !== expected.length) throw differs(expected.length, 'is one too many')
 }
 
 interface Trust {
@@ -306,12 +202,4 @@ async function readText(file: string): Promise<string> {
   } catch (cause) {
     throw refuse(`"${basename(file)}" cannot be read`, cause)
   }
-}
-
-function missing(file: string): never {
-  throw refuse(`output "${file}" is missing`)
-}
-
-function differs(line: number, what: string): ZtError {
-  return new ZtError('ZT-422-CEREMONY', `transcript line ${line} ${what}`, { details: { line } })
 }

@@ -62,12 +62,16 @@ export function verifyTranscript(text: string): readonly TranscriptLine[] {
   const rows = text.split('\n')
   if (rows.pop() !== '' || rows.length === 0) throw broken(rows.length, 'is cut short')
   if (rows.length > MAX_LINES) throw broken(MAX_LINES, 'is one too many')
-  let prev = NO_LINE
+  let [prev, time] = [NO_LINE, '']
   return rows.map((row, at) => {
     const { hash: claimed, ...body } = readTranscriptLine(row, at)
     if (body.seq !== at || body.prev !== prev) throw broken(at, 'does not follow the line before it')
     if (lineHash(body) !== claimed) throw broken(at, 'was changed')
+    // One form and one length, so the order of the texts is that of the times.
+    if (!isTime(body.at) || body.at < time)
+      throw broken(at, 'is dated before the line before it, or on no day')
     prev = claimed
+    time = body.at
     return { ...body, hash: claimed }
   })
 }
@@ -97,6 +101,11 @@ export function readTranscriptLine(row: string, at: number): TranscriptLine {
     if (!isZtError(error)) throw error
     throw broken(at, 'is not a transcript line', error)
   }
+}
+
+function isTime(text: string): boolean {
+  const at = Date.parse(text)
+  return !Number.isNaN(at) && new Date(at).toISOString() === text
 }
 
 function broken(at: number, what: string, cause?: unknown): ZtError {

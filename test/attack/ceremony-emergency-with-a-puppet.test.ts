@@ -1,8 +1,12 @@
 // Officers who are enough for a change of officers, and too few for an emergency, put somebody of their own in the place of
 // the one who would not agree: refused until the others had seven days to see it.
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
+import { signHead } from '#pki/ceremony/signatures.ts'
 import type { NoteSigner } from '#shared/log/note.ts'
+import { summarizeTranscript, verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
 import { makeOfficer, type InputOf } from '#test/support/ceremony.ts'
 import { approvedBy, DAY, rooted, usageFile, type CeremonyScene } from '#test/support/ceremony-scene.ts'
 
@@ -59,6 +63,8 @@ it('a puppet of a puppet does not either', async (t) => {
   const outputs = { officers: 'officers-3.json', transcript: 'officers-3.transcript' }
   const change = await table.officersFile(quorum, { root, officers, outputs })
   await table.run(change, { approvals: approvedBy(change, three, clock.now()) })
+  const summary = summarizeTranscript(verifyTranscript(await table.text('officers-3.transcript')))
+  await writeFile(join(table.dir, 'officers-3.transcript.sigs'), signHead(summary, three))
   const later = { scene, officers: await table.input('officers-3.json'), three: again }
   await assert.rejects(retire(later), BELOW)
 })

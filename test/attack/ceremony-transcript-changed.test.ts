@@ -1,18 +1,36 @@
 // A transcript, or what it stands for, is changed after the ceremony: whoever goes over it finds the line.
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { encodeOfficers } from '#pki/ceremony/officers-file.ts'
 import { verifyCeremony } from '#pki/ceremony/verify.ts'
+import type { TranscriptBody } from '#shared/protocol/ceremony-transcript.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
+import { ObligingOperator } from '#test/fakes/obliging-operator.ts'
 import { makeOfficer, type CeremonyTable } from '#test/support/ceremony.ts'
-import { approvedBy, bend, certificateIn, climbed, reviewed } from '#test/support/ceremony-scene.ts'
+import {
+  approvedBy,
+  bend,
+  ceremonyScene,
+  certificateIn,
+  climbed,
+  reviewed,
+} from '#test/support/ceremony-scene.ts'
 import { rewrite, withFact, type Rewriting } from '#test/support/ceremony-transcripts.ts'
+
+const LATER = '2027-06-01T00:00:00.000Z'
 
 async function held(t: TestContext): Promise<{ table: CeremonyTable; transcript: string }> {
   const { table } = await climbed(t)
   return { table, transcript: join(table.dir, 'ladder.transcript') }
+}
+
+function lastOf(lines: readonly TranscriptBody[]): TranscriptBody {
+  const last = lines.at(-1)
+  assert.ok(last !== undefined)
+  return last
 }
 
 describe('a transcript that was changed', () => {
@@ -77,6 +95,26 @@ describe('a transcript that was changed', () => {
       withFact('environment', { interfaces: 'eth0' }),
       { code: 'ZT-422-CEREMONY', details: { line: 1 } },
     ],
+    'was held after its window': [
+      (lines) => withFact('ceremony', { checkedAt: LATER })(lines.map((line) => ({ ...line, at: LATER }))),
+      { code: 'ZT-408-STALE' },
+    ],
+    'was looked at on no day': [
+      withFact('ceremony', { checkedAt: '2026-13-01T00:00:00.000Z' }),
+      { code: 'ZT-422-CEREMONY', details: { line: 0 } },
+    ],
+    'was looked at after it began': [
+      withFact('ceremony', { checkedAt: '2026-11-22T00:00:01.000Z' }),
+      { code: 'ZT-422-CEREMONY', details: { line: 0 } },
+    ],
+    'ended a week before it began': [
+      (lines) => lines.with(-1, { ...lastOf(lines), at: '2026-11-13T12:00:00.000Z' }),
+      { code: 'ZT-422-CEREMONY', message: /transcript line \d+ is dated before the line before it/ },
+    ],
+    'was held with another bundle in force': [
+      withFact('ceremony', { bundle: '0'.repeat(64) }),
+      { code: 'ZT-422-CEREMONY', details: { line: 0 } },
+    ],
     'was confirmed with other words': [
       withFact('confirmed', { answer: 'sign 400' }),
       { code: 'ZT-422-CEREMONY', message: /"answer"/ },
@@ -87,6 +125,71 @@ describe('a transcript that was changed', () => {
       const { table, transcript } = await held(t)
       await rewrite(table, transcript, change)
       await assert.rejects(verifyCeremony({ transcript }), refusal)
+    })
+  }
+})
+
+describe('a transcript of a ceremony that failed', () => {
+  /** The ceremony stopped where "sign" was asked, or where its outputs were written. */
+  async function failed(
+    t: TestContext,
+    at: 'sign' | 'wrote',
+  ): Promise<{ table: CeremonyTable; transcript: string }> {
+    const { table } = await ceremonyScene(t)
+    const file = table.rootFile()
+    const operator = new ObligingOperator(
+      reviewed(file),
+      (line) => {
+        // Somebody puts a file where the second output goes.
+        if (at === 'wrote' && line.startsWith('  wrote')) writeFileSync(join(table.dir, 'bundle.jws'), '')
+      },
+      at === 'sign' ? { sign: 'no' } : {},
+    )
+    await assert.rejects(table.run(file, { operator }))
+    return { table, transcript: join(table.dir, 'root.transcript') }
+  }
+
+  it('verifies as it is, wherever it stopped', async (t) => {
+    for (const at of ['sign', 'wrote'] as const) {
+      const { transcript } = await failed(t, at)
+      const { summary } = await verifyCeremony({ transcript })
+      assert.equal(summary.outcome, 'failed')
+    }
+  })
+
+  const invented: TranscriptBody = { seq: 0, prev: '', at: '', step: 'opened key store', facts: {} }
+  const lies: Record<string, ['sign' | 'wrote', Rewriting, object]> = {
+    'says that less is left': [
+      'sign',
+      withFact('failed', { left: 'nothing was made, signed or written' }),
+      { message: /says another "left"/ },
+    ],
+    'has a code that is none': ['sign', withFact('failed', { code: 'all is well' }), { message: /"code"/ }],
+    'tells of what did not happen': [
+      'sign',
+      (lines) => lines.toSpliced(-1, 0, { ...invented, at: lastOf(lines).at }),
+      { message: /is not/ },
+    ],
+    'leaves a step out': [
+      'sign',
+      (lines) => lines.filter(({ step }) => step !== 'opened key store'),
+      { message: /is not "opened key store"/ },
+    ],
+    'made another key': ['sign', withFact('made key', { label: 'demo-none' }), { message: /"label"/ }],
+    'was held with a network': [
+      'sign',
+      withFact('environment', { interfaces: 'eth0' }),
+      { message: /"interfaces"/ },
+    ],
+    'names another quorum': ['sign', withFact('quorum', { threshold: '1' }), { message: /"threshold"/ }],
+    'wrote another file': ['wrote', withFact('wrote', { file: 'passwd' }), { message: /"file"/ }],
+    'wrote something else': ['wrote', withFact('wrote', { sha256: '0'.repeat(64) }), { message: /"sha256"/ }],
+  }
+  for (const [what, [at, change, refusal]] of Object.entries(lies)) {
+    it(`does not verify if it ${what}, though all officers signed that`, async (t) => {
+      const { table, transcript } = await failed(t, at)
+      await rewrite(table, transcript, change)
+      await assert.rejects(verifyCeremony({ transcript }), { code: 'ZT-422-CEREMONY', ...refusal })
     })
   }
 })
