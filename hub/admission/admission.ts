@@ -181,7 +181,7 @@ export class Admission {
     const rowsOf = { attested: row.seq, issued: issued.row.seq }
     // If we crash before this, the log has it all, and the store says it of the admission before.
     await nodes.recordAttestation(
-      name,
+      { name, device },
       attestationOf(attested, issued.svid, { rows: rowsOf, at: clock.now() }),
     )
     return {

@@ -39,6 +39,9 @@ export interface HeldPcrPolicy extends OpenedPcrPolicy {
 /** Who brings a policy, for its row. */
 export type BroughtBy = Pick<RowDraft, 'actor' | 'req' | 'pol'> & { readonly id: SpiffeId }
 
+/** Dates and times are versions too; but one slip must not use up all numbers, after which no policy could follow. */
+const MAX_STEP = 100_000_000_000_000
+
 export class PcrPolicies {
   readonly #parts: PcrPolicyParts
   #held: HeldPcrPolicy | undefined
@@ -75,7 +78,7 @@ export class PcrPolicies {
 
   /**
    * Puts a signed policy in force. ZT-403-PCR-POLICY if no configured key signed it for this mesh; ZT-409-PCR-POLICY if
-   * it is not newer than the one in force.
+   * it is not newer than the one in force, or of a version far beyond it.
    */
   async apply(
     note: string,
@@ -124,7 +127,10 @@ export class PcrPolicies {
   }
 
   #requireNewer(version: number): void {
-    if (version <= (this.#held?.policy.version ?? 0)) throw notNewer(version)
+    const before = this.#held?.policy.version ?? 0
+    if (version <= before) throw notNewer(version)
+    if (version - before > MAX_STEP)
+      throw new ZtError('ZT-409-PCR-POLICY', `version ${version} leaves out more than ${MAX_STEP} versions`)
   }
 }
 

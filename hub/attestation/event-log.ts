@@ -2,6 +2,7 @@
 // values. Nothing is ever decided on a word of the log, only on digests, and on data whose hash is their digest: types
 // and descriptions are not part of what was extended, so whoever hands in the log can rewrite them.
 import { digest } from '#shared/tpm/hash.ts'
+import { ZtError } from '#shared/errors/error.ts'
 import type { PcrBank, PcrValues } from '#shared/protocol/pcr-policy.ts'
 import { MAX_EVENT_LOG_BYTES } from '#shared/protocol/tpm-evidence.ts'
 import { parseEventLog, type LoggedEvent } from './event-log-format.ts'
@@ -14,32 +15,21 @@ export interface QuotedPcrs {
   readonly pcrs: PcrValues
 }
 
-export interface MeasuredEvent {
-  readonly pcr: number
-  /** EventType, as the log says: not proved unless `data` is there */
-  readonly type: number
-  /** lower-case hex, proved by the quote */
-  readonly digest: string
-  /** the event's data, where its hash is the digest: proved */
-  readonly data?: Uint8Array
-}
-
 const FIRST_OS_PCR = 8
 const NORMAL_SEPARATORS: readonly string[] = ['00000000', 'ffffffff']
 const LOCALITY_SIGNATURE = Buffer.from('StartupLocality\0')
 
 /**
- * T8. The events that made the quoted values, in order. Throws ZT-401-TPM-EVENTLOG with details.reason: `malformed`,
+ * T8. Throws ZT-401-TPM-EVENTLOG with details.reason: `malformed`,
  * `bank`, `unknown-type`, `digest`, `separator`, `order`, `locality`, `replay`; and ZT-413-SIZE.
  */
-export function replayEventLog(log: Uint8Array, { bank, pcrs }: QuotedPcrs): readonly MeasuredEvent[] {
+export function replayEventLog(log: Uint8Array, { bank, pcrs }: QuotedPcrs): void {
   requireSize(log, MAX_EVENT_LOG_BYTES, 'the event log')
   const { algorithms, events } = parseEventLog(log)
   if (!algorithms.includes(bank)) throw refuseLog('bank', 'the event log has no digests of the quoted bank')
   const replay = new Replay(bank, new Set(Object.keys(pcrs).map(Number)))
   for (const event of events) replay.take(event)
   replay.requireValues(pcrs)
-  return replay.measured
 }
 
 /** One pass over one log; only the quoted registers are looked at. */
@@ -47,7 +37,7 @@ class Replay {
   readonly #bank: PcrBank
   readonly #values = new Map<number, Uint8Array>()
   readonly #separated = new Set<number>()
-  readonly measured: MeasuredEvent[] = []
+  readonly #extended = new Set<number>()
 
   constructor(bank: PcrBank, quoted: ReadonlySet<number>) {
     this.#bank = bank
@@ -65,15 +55,12 @@ class Replay {
     }
     const extended = event.digests.get(this.#bank)
     if (extended === undefined) throw refuseLog('bank', 'an event has no digest of the quoted bank', event)
-    const data = this.#provedData(event, extended)
-    if (SELF_DIGESTED_EVENTS.has(event.type) && data === undefined)
+    if (SELF_DIGESTED_EVENTS.has(event.type) && !this.#isMeasured(event, extended))
       throw refuseLog('digest', 'an event has other data than were measured', event)
     this.#requirePlace(event)
     // Part 1 §11.4.7: the new value is the hash of the old one and what is extended.
     this.#values.set(event.pcr, digest(this.#bank, value, extended))
-    const hex = Buffer.from(extended).toString('hex')
-    const { pcr, type } = event
-    this.measured.push(Object.freeze({ pcr, type, digest: hex, ...(data !== undefined && { data }) }))
+    this.#extended.add(event.pcr)
   }
 
   requireValues(quoted: PcrValues): void {
@@ -86,13 +73,12 @@ class Replay {
     }
   }
 
-  /** The data whose hash was extended, if the event has them. */
-  #provedData({ type, data }: LoggedEvent, extended: Uint8Array): Uint8Array | undefined {
+  /** Whether what was extended is the hash of the event's data. */
+  #isMeasured({ type, data }: LoggedEvent, extended: Uint8Array): boolean {
     const hashes = (bytes: Uint8Array): boolean => Buffer.compare(digest(this.#bank, bytes), extended) === 0
-    if (hashes(data)) return data
+    if (hashes(data)) return true
     // Older releases of shim log one byte more than they measured (https://github.com/rhboot/shim/issues/184).
-    const shorter = data.subarray(0, -1)
-    return type === EVENT.efiVariableAuthority && data.length > 0 && hashes(shorter) ? shorter : undefined
+    return type === EVENT.efiVariableAuthority && data.length > 0 && hashes(data.subarray(0, -1))
   }
 
   #requirePlace(event: LoggedEvent): void {
@@ -119,7 +105,7 @@ class Replay {
     const locality = data[LOCALITY_SIGNATURE.length]
     const isLocality = LOCALITY_SIGNATURE.equals(data.subarray(0, LOCALITY_SIGNATURE.length))
     if (!isLocality || pcr !== 0) return
-    const fresh = value.every((byte) => byte === 0) && this.measured.every((event) => event.pcr !== 0)
+    const fresh = value.every((byte) => byte === 0) && !this.#extended.has(0)
     if (!fresh || data.length !== LOCALITY_SIGNATURE.length + 1 || ![0, 3, 4].includes(locality ?? -1))
       throw refuseLog('locality', 'the event log tells of a start at an impossible locality')
     const initial = new Uint8Array(value.length)
@@ -129,6 +115,7 @@ class Replay {
 }
 
 function refuseLog(reason: string, message: string, event?: LoggedEvent): Error {
-  const at = event === undefined ? '' : ` (event ${event.index} in PCR ${event.pcr})`
-  return refuse('ZT-401-TPM-EVENTLOG', reason, `${message}${at}`)
+  if (event === undefined) return refuse('ZT-401-TPM-EVENTLOG', reason, message)
+  const { index, pcr } = event
+  return new ZtError('ZT-401-TPM-EVENTLOG', message, { details: { reason, event: index, pcr } })
 }

@@ -157,6 +157,12 @@ export interface NodeVoice {
   readonly thumbprint: string
 }
 
+export interface NodeMachine {
+  readonly name: string
+  /** DER public key of its device key */
+  readonly device: Uint8Array
+}
+
 export interface Equivocation {
   readonly node: string
   readonly held: string
@@ -176,8 +182,8 @@ export interface NodeStore {
   attest(attestation: Attestation): Promise<NodeRecord>
   /** Keeps a quote that holds and that policy refuses, and its row; drift begins unless it had. ZT-401-NONCE as above. */
   recordDrift(name: string, step: QuoteStep, row: number): Promise<void>
-  /** How the node last proved itself, and what it was issued for it. */
-  recordAttestation(name: string, attestation: NodeAttestation): Promise<void>
+  /** How the node last proved itself, and what it was issued for it; nothing if its name is another machine's by now. */
+  recordAttestation(machine: NodeMachine, attestation: NodeAttestation): Promise<void>
   attestation(name: string): Promise<NodeAttestation | undefined>
   /** True if that credential was issued to the machine that holds the name now, not to one before it. */
   speaks(voice: NodeVoice): Promise<boolean>

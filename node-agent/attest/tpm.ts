@@ -3,7 +3,7 @@
 // met anew each time, and an idle agent holds nothing of it.
 import { readFile } from 'node:fs/promises'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
-import { ZtError } from '#shared/errors/error.ts'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { openTpm } from '#shared/host/tpm/device.ts'
 import { readPasswords } from '#shared/host/tpm/password-file.ts'
@@ -78,7 +78,7 @@ async function withTpm<T>(settings: TpmSettings, work: (tpm: TpmAttester) => Pro
 
 async function greet(tpm: TpmAttester, keyFile: string): Promise<TpmHello> {
   const { certificates, public: ek } = await tpm.endorsement()
-  const { public: ak, creation } = loadTpmKey(keyFile) ?? (await newKey(tpm, keyFile))
+  const { public: ak, creation } = (await keptKey(tpm, keyFile)) ?? (await newKey(tpm, keyFile))
   return {
     ek: { certificates: certificates.map((der) => encodeBase64url(der)), public: encodeBase64url(ek) },
     ak: {
@@ -90,6 +90,20 @@ async function greet(tpm: TpmAttester, keyFile: string): Promise<TpmHello> {
       },
     },
   }
+}
+
+async function keptKey(tpm: TpmAttester, keyFile: string): Promise<TpmKey | undefined> {
+  const key = loadTpmKey(keyFile)
+  if (key === undefined) return undefined
+  try {
+    await tpm.checkAk(key)
+  } catch (cause) {
+    if (!isZtError(cause, 'ZT-503-TPM') || cause.details['rc'] !== 'TPM_RC_INTEGRITY') throw cause
+    // Not replaced: whether it is the key of a TPM that is still somewhere is for the operator to say.
+    const what = 'is of another TPM, or of this one before it was cleared: remove it to join with a new key'
+    throw new ZtError('ZT-400-CONFIG', `${keyFile} ${what}`, { cause })
+  }
+  return key
 }
 
 // Kept before the hub hears of it, so that a try that was cut off is repeated with the same key.

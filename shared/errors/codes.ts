@@ -357,7 +357,7 @@ export const ERROR_TABLE = {
     section: 'Attestation',
     exit: 4,
     summary: "the TPM's clock or counters went back",
-    remedy: 'a virtual TPM was put back to a snapshot: join again with a new token',
+    remedy: 'a virtual TPM was put back to a snapshot: remove stateDir, and join with a token that replaces',
   },
   'ZT-401-TPM-UNSAFE': {
     section: 'Attestation',
@@ -369,7 +369,7 @@ export const ERROR_TABLE = {
     section: 'Attestation',
     exit: 4,
     summary: 'an event log that does not lead to the quoted values, or has events out of place',
-    remedy: 'none: details.reason and details.event say where',
+    remedy: 'none: details.reason says what is wrong; details.event and details.pcr where, if one event is',
   },
   'ZT-401-TPM-CERTIFY': {
     section: 'Attestation',

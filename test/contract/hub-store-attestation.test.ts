@@ -215,8 +215,14 @@ for (const implementation of IMPLEMENTATIONS) {
         svid: { serial: '01ab', x5t: 'C'.repeat(43), notBefore: NOW, notAfter: NOW + 1 },
         rows: { attested: 1, issued: 2 },
       } as const
-      await store.nodes.recordAttestation('n1', { ...attestation, lvl: 1 })
-      await store.nodes.recordAttestation('n1', attestation)
+      await join1()
+      const machine = { name: 'n1', device: tpm.ak }
+      await store.nodes.recordAttestation(machine, { ...attestation, lvl: 1 })
+      await store.nodes.recordAttestation(machine, attestation)
+      // Of a machine that has lost the name meanwhile, or never had it.
+      await store.nodes.recordAttestation({ name: 'n1', device: bytes('ak-2') }, { ...attestation, lvl: 1 })
+      await store.nodes.recordAttestation({ name: 'n2', device: tpm.ak }, attestation)
+      assert.equal(await store.nodes.attestation('n2'), undefined)
       await reopen()
       assert.deepEqual(await store.nodes.attestation('n1'), attestation)
     })

@@ -9,6 +9,7 @@ import type {
   JoinToken,
   JoinTokenStore,
   LogName,
+  NodeMachine,
   NodeRecord,
   NodeStore,
   NodeVoice,
@@ -233,11 +234,11 @@ export class SqliteNodes implements NodeStore {
     })
   }
 
-  recordAttestation(name: string, attestation: NodeAttestation): Promise<void> {
-    const sql =
-      'INSERT INTO attestations VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET facts = excluded.facts'
+  recordAttestation({ name, device }: NodeMachine, attestation: NodeAttestation): Promise<void> {
+    const sql = `INSERT INTO attestations SELECT name, ? FROM nodes WHERE name = ? AND device = ?
+       ON CONFLICT (node) DO UPDATE SET facts = excluded.facts`
     return this.#db.write(() => {
-      this.#db.run(sql, name, JSON.stringify(attestation))
+      this.#db.run(sql, JSON.stringify(attestation), name, device)
     })
   }
 

@@ -45,8 +45,8 @@ function attestationLines(attestation: NodeAttestation | null, now: number): [st
 }
 
 function policyLines({ attestation, tpm, policy }: NodeInspection): [string, string][] {
-  if (tpm === null) return []
-  const accepted = attestation?.policy ?? null
+  if (tpm === null || attestation === null) return []
+  const accepted = attestation.policy
   if (accepted !== null)
     return [['accepted by', `set ${accepted.set} of PCR policy ${accepted.version} (${accepted.digest})`]]
   return [['accepted by', policy === null ? 'no PCR policy: any values' : 'no PCR policy at that time']]

@@ -1,13 +1,14 @@
 // ztctl pcr-policy draft: the next PCR policy, not signed yet: what is in force, and a set of what a node has measured. The
 // values are proved by a quote; whether they are good ones is for whoever signs.
 import { ZtError } from '#shared/errors/error.ts'
-import { parseNodeName, type NodeName } from '#shared/identity/names.ts'
+import { parseNodeName } from '#shared/identity/names.ts'
 import { trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { NodeInspection } from '#shared/protocol/node-inspection.ts'
 import { parsePcrPolicy, type PcrPolicy } from '#shared/protocol/pcr-policy.ts'
 import type { Quarantine } from '#shared/protocol/quarantine.ts'
 import { readUnverifiedPolicy } from '../attestation/policy-in-force.ts'
 import type { Quote } from '../attestation/comparison.ts'
+import { withMeasuredSet } from '../attestation/draft.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import { fetchQuarantine, spanOf } from '../client/quarantine.ts'
 import type { Invocation } from '../grammar/invocation.ts'
@@ -26,8 +27,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
   if (quote === null) throw new ZtError('ZT-412-TPM', 'the node has no TPM, or has not quoted yet')
   requireClean(node.id, quote, quarantine)
   const before = held === null ? firstPolicy(node, quote) : readUnverifiedPolicy(held.note)
-  const day = new Date(quote.at).toISOString().slice(0, 10)
-  const draft = withSet(before, { name, quote, label: `${name}-${day}` })
+  const draft = withMeasuredSet(before, { name, quote })
   io.stdout.write(`${JSON.stringify(parsePcrPolicy(draft, ''), undefined, 2)}\n`)
   return 0
 }
@@ -49,23 +49,4 @@ function firstPolicy({ id }: NodeInspection, { bank, pcrs }: Quote): PcrPolicy {
     .map(Number)
     .toSorted((a, b) => a - b)
   return { v: 1, td, version: 0, bank, indices, sets: [] }
-}
-
-interface Measured {
-  readonly name: NodeName
-  readonly quote: Quote
-  readonly label: string
-}
-
-function withSet(policy: PcrPolicy, { name, quote, label }: Measured): PcrPolicy {
-  const values = Object.fromEntries(policy.indices.map((index) => [index, quote.pcrs[String(index)]]))
-  if (quote.bank !== policy.bank || Object.values(values).includes(undefined))
-    throw new ZtError(
-      'ZT-403-PCR',
-      'the node has not quoted what the policy in force names; wait for its next renewal',
-    )
-  const taken = new Set(policy.sets.map((set) => set.name))
-  const free = taken.has(label) ? `${label}.${policy.version + 1}` : label
-  const set = { name: free, nodes: [name], values: values as Record<string, string> }
-  return { ...policy, version: policy.version + 1, sets: [...policy.sets, set] }
 }

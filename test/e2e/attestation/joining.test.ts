@@ -121,6 +121,10 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     cpSync(mini.keyFile, keyFile)
     // The TPM itself does not load the key.
     assert.equal(await codeOf(thief.renew()), 'ZT-503-TPM')
+    await assert.rejects(thief.join(await invite('other')), {
+      code: 'ZT-400-CONFIG',
+      message: /of another TPM, or of this one before it was cleared/,
+    })
     // A key of its own does not sign for the registered one.
     rmSync(keyFile)
     assert.equal(await codeOf(thief.join(await invite('other'))), 'ZT-403-JOIN')

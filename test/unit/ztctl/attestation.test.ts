@@ -4,13 +4,14 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { compare, type Quote } from '#ops/ztctl/attestation/comparison.ts'
+import { withMeasuredSet } from '#ops/ztctl/attestation/draft.ts'
 import { inspectionText } from '#ops/ztctl/attestation/inspection.ts'
 import { readUnverifiedPolicy } from '#ops/ztctl/attestation/policy-in-force.ts'
 import { parseNodeName, parseTrustDomain } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import type { NodeInspection } from '#shared/protocol/node-inspection.ts'
-import { openPcrPolicy } from '#shared/protocol/pcr-policy.ts'
+import { openPcrPolicy, parsePcrPolicy } from '#shared/protocol/pcr-policy.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 import { say } from '#test/support/ztctl-io.ts'
 
@@ -54,6 +55,21 @@ const node: NodeInspection = {
   tpm: { ek: 'e1'.repeat(32), maker: 'a maker', quote, drifted: { at: NOW - 5000, row: 43 } },
   policy: policyOf([]),
 }
+
+describe('a draft', () => {
+  it('names its set after a node of any name, twice on one day too', () => {
+    const name = parseNodeName('a'.repeat(63))
+    const at = Date.UTC(2026, 10, 22)
+    const before = { v: 1, td: parseTrustDomain('mesh.example'), bank: 'sha256', indices: [4, 7] } as const
+    const measured = { name, quote: { ...quote, at } }
+    const first = parsePcrPolicy(withMeasuredSet({ ...before, version: 0, sets: [] }, measured), '')
+    const second = parsePcrPolicy(withMeasuredSet(first, measured), '')
+    assert.deepEqual(
+      second.sets.map((set) => set.name),
+      [`${'a'.repeat(52)}-2026-11-22`, `${'a'.repeat(50)}-2026-11-22.2`],
+    )
+  })
+})
 
 describe('measured against expected', () => {
   const [same, other] = [
@@ -104,6 +120,11 @@ describe('what is shown of a proof', () => {
     assert.match(text, /^proved +never$/m)
     assert.ok(!text.includes('tpm '))
   })
+
+  it('says nothing of a policy before the first proof', () => {
+    assert.ok(!inspectionText({ ...node, attestation: null }, NOW).includes('accepted by'))
+  })
+
   it('never steers the terminal', () => {
     const tpm = node.tpm && { ...node.tpm, maker: '\u001b[2Jevil' }
     assert.ok(!inspectionText({ ...node, tpm }, NOW).includes('\u001b'))

@@ -60,6 +60,15 @@ describe('the PCR policy in force', () => {
     assert.deepEqual(again.wish(), { bank: 'sha256', indices: [4], eventLog: true })
   })
 
+  it('takes a date for a version, and no version after which none could follow', async (t) => {
+    const { parts, rows } = await made(t)
+    const policies = await PcrPolicies.open(parts, undefined)
+    for (const version of [Number.MAX_SAFE_INTEGER, 100_000_000_000_001])
+      await assert.rejects(policies.apply(note(version), by), { code: 'ZT-409-PCR-POLICY' })
+    assert.equal(rows.rows.length, 0)
+    await policies.apply(note(20_261_122_105_500), by)
+  })
+
   it('never goes back, and is not applied twice', async (t) => {
     const { parts, rows } = await made(t)
     const policies = await PcrPolicies.open(parts, undefined)
