@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { systemClock } from '#shared/host/clock.ts'
+import { systemClock, type Clock } from '#shared/host/clock.ts'
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
 import { CeremonyTable, TRUST_DOMAIN } from './ceremony.ts'
@@ -36,6 +36,10 @@ export interface TestHubOptions {
   readonly rungs?: number
   /** refresh hint of the first bundle, seconds; 300 unless given */
   readonly refreshHint?: number
+  /** of the ceremonies' machine; the system's unless given */
+  readonly ceremonyClock?: Clock
+  /** further ceremonies, between that of the root and that of the ladder */
+  readonly beforeLadder?: (table: CeremonyTable) => Promise<void>
   readonly from?: 'source' | 'dist'
   /** mesh.example unless given */
   readonly trustDomain?: string
@@ -159,11 +163,12 @@ async function lay(dir: string, options: TestHubOptions): Promise<Laid> {
   const { keystore, trustDomain = TRUST_DOMAIN } = options
   const table = await CeremonyTable.lay(ceremonyDir, {
     ...(keystore !== undefined && { keystore }),
-    clock: systemClock,
+    clock: options.ceremonyClock ?? systemClock,
     trustDomain,
   })
   await table.run(table.rootFile({ bundle: { sequence: 1, refreshHint: options.refreshHint ?? 300 } }))
   const bundle = await table.bundle()
+  await options.beforeLadder?.(table)
   const [first] = bundle.roots
   if (first === undefined) throw new Error('the ceremony made no root')
   const root = rootFingerprint(first)
