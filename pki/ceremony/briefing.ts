@@ -1,19 +1,24 @@
 // What people are shown before they decide: the plan of a ceremony, and digests in hex and in words.
 import { hex } from './certify.ts'
-import { day } from './describe.ts'
+import { day, printOf } from './describe.ts'
 import { inputsOf } from './file.ts'
-import type { Reviewed } from './prepare.ts'
+import type { Prepared } from './prepare.ts'
 import { wordsOf } from './words.ts'
 
-/** What a ceremony file says, for those who decide on it: the plan, and the digest in hex and in words. */
-export function describe({ ceremony, canonical, name }: Reviewed, plan: readonly string[]): string[] {
+/** What a ceremony file says, for those who decide on it: the plan, and digests in hex and in words. */
+export function describe({ reviewed, work, root }: Prepared): string[] {
+  const { ceremony, canonical, name } = reviewed
   return [
     `ceremony "${ceremony.type}" of ${ceremony.trustDomain}, asked for by ${ceremony.requester}${ceremony.demo ? ' (a demonstration)' : ''}`,
     `to be held from ${day(ceremony.window.from)} until ${day(ceremony.window.until)}`,
-    ...plan.map((line) => `  - ${line}`),
+    root === undefined ? 'under a root of its own' : `under the root ${printOf(root)}`,
+    ...work.plan.map((line) => `  - ${line}`),
     ...inputsOf(ceremony).map(({ file, sha256 }) => `reads ${file}: ${sha256}`),
     `writes ${Object.values(ceremony.outputs).join(', ')}`,
     ...(ceremony.type === 'ladder' ? digestLines(ceremony.request.file, ceremony.request.sha256) : []),
+    ...(ceremony.tool === null
+      ? ['by any program']
+      : digestLines('the program that the file names', ceremony.tool)),
     ...digestLines(name, hex(canonical)),
   ]
 }

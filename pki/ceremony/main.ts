@@ -143,6 +143,8 @@ async function verify([file = '']: readonly string[], flags: Flags): Promise<voi
     ...(root === undefined ? {} : { root }),
   })
   for (const line of found) say(line)
+  if (root === undefined)
+    note('without --root this holds for whoever made that root: compare the fingerprint with yours')
   say(`verified: ceremony "${summary.type}" of ${summary.trustDomain}, ${summary.outcome}`)
 }
 

@@ -47,10 +47,10 @@ export interface OfficerDesk {
  */
 export async function approveFile(path: string, out: string, desk: OfficerDesk): Promise<string> {
   const reviewed = await readCeremonyFile(path)
-  const { work, quorum } = await prepare(reviewed, desk.now)
+  const prepared = await prepare(reviewed, desk.now)
   requireMode(reviewed.ceremony, desk)
-  const signer = await openKey(desk, { quorum, demo: reviewed.ceremony.demo })
-  for (const line of describe(reviewed, work.plan)) desk.operator.tell(line)
+  const signer = await openKey(desk, { quorum: prepared.quorum, demo: reviewed.ceremony.demo })
+  for (const line of describe(prepared)) desk.operator.tell(line)
   const text = 'Compare the words with those of the others. To approve, type: approve'
   await confirm(desk.operator, { id: 'approve', text }, 'approve')
   await createFile(out, approve(reviewed, signer, desk.now), 0o644)

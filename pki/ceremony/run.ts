@@ -113,8 +113,8 @@ interface Briefing {
 
 /** Shows what is about to happen, has the digest typed as it was read aloud, and asks who is there. */
 async function brief({ prepared, approvals, tool }: Briefing, operator: Operator): Promise<string> {
-  const { reviewed, work, quorum } = prepared
-  for (const line of describe(reviewed, work.plan)) operator.tell(line)
+  const { reviewed, quorum } = prepared
+  for (const line of describe(prepared)) operator.tell(line)
   const names = approvals.map(({ officer, at }) => `${officer} (${day(at)})`)
   operator.tell(`approved by ${names.join(', ')}: ${neededFor(reviewed.ceremony, quorum)} were needed`)
   for (const line of digestLines('this program', tool)) operator.tell(line)

@@ -57,6 +57,7 @@ export async function verifyCeremony(options: Verification): Promise<Verified> {
   found.push(...checkQuorum(lines, prepared))
   const root = await checkMade(lines, { prepared, folder, found })
   await checkTrust(options, { prepared, summary, root })
+  if (root !== undefined) found.push(`root: ${rootFingerprint(root)}`)
   if (options.unsigned !== true)
     found.push(
       await checkSignatures(options.transcript, { summary, prepared, approvers: approversOf(lines) }),

@@ -92,7 +92,11 @@ it('three officers, a token, a terminal: a root whose transcript verifies', asyn
   assert.match(seen, /^transcript .*root\.transcript$/m)
   for (const name of ['olga', 'omar'])
     await at(['sign-transcript', 'root.transcript', '--key', `${name}.key`])
-  const { code, stdout } = await ceremonyProgram(['verify', 'root.transcript'], 'here', table.dir)
+  const { code, stdout, stderr } = await ceremonyProgram(['verify', 'root.transcript'], 'here', table.dir)
+  assert.match(stderr, /without --root/)
+  const fingerprint = /^root: ([0-9a-f]{64})$/m.exec(stdout)?.[1] ?? ''
+  const known = ['verify', 'root.transcript', '--root', fingerprint]
+  assert.deepEqual((await ceremonyProgram(known, 'here', table.dir)).stderr, '')
   assert.equal(code, 0)
   assert.match(stdout, /signatures: olga, omar signed the head/)
   const transcript = await table.text('root.transcript')

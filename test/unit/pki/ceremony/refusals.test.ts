@@ -18,7 +18,6 @@ import { approvedBy, ceremonyScene, DAY, requested, reviewed, rooted } from '#te
 import { ROOT } from '#test/support/sources.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 
-const obliging = (): ObligingOperator => new ObligingOperator(undefined)
 const never = (): Promise<string> => Promise.reject(new Error('nothing is asked'))
 
 describe('clock of a ceremony', () => {
@@ -105,9 +104,10 @@ describe('signatures under a transcript', () => {
     const quorum = { threshold: 2, emergency: 3, officers: vkeys.slice(0, 3) }
     const path = join(table.dir, 'file.json')
     await writeFile(path, JSON.stringify(table.rootFile({ quorum })))
+    const told: string[] = []
     const desk = (name: string): Parameters<typeof approveFile>[2] => ({
       key: join(dir, `${name}.key`),
-      operator: obliging(),
+      operator: new ObligingOperator(undefined, (line) => told.push(line)),
       now: clock.now(),
     })
     await assert.rejects(approveFile(path, join(dir, 'tara.approval'), desk('tara')), {
@@ -119,6 +119,7 @@ describe('signatures under a transcript', () => {
       await approveFile(path, join(dir, `${name}.approval`), desk(name))
       approvals.push(await readFile(join(dir, `${name}.approval`), 'utf8'))
     }
+    assert.ok(told.includes('by any program'), 'officers see which program the file names')
     await table.run(table.rootFile({ quorum }), { approvals })
     const transcript = join(table.dir, 'root.transcript')
     await copyFile(transcript, join(table.dir, 'copy.transcript'))
