@@ -1,5 +1,5 @@
 // The bundle document of our own trust domain: the roots of the signed bundle in force and the keys of JWT-SVIDs, made anew
-// whenever one of them changes, under a sequence number that no earlier document had.
+// whenever one of them changes and with every start, under a sequence number that no earlier document had.
 import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import type { Clock } from '#shared/host/clock.ts'
@@ -46,18 +46,14 @@ export class Publication {
     }
     const digest = sha256Text(canonicalBytes(content))
     if (digest === this.#digest) return this.#text
-    // The floor is the time: a store that was lost or set back does not make old numbers of new documents.
+    // The floor is the time: a store that was lost or set back does not make old numbers of new documents. Nor of one that
+    // it still knows: what was shown since it was copied is not in it, so each start takes a new number.
     const last = await store.published()
-    const isNew = last?.digest !== digest
-    const sequence = isNew
-      ? Math.max((last?.sequence ?? 0) + 1, Math.floor(clock.now() / 1000))
-      : last.sequence
-    if (isNew) {
-      const facts = { sequence, x509: roots.length, jwt: keys.length, sha256: digest }
-      await rows.append({ type: 'bundle.published', out: 'info', obj: facts })
-      // If we crash here, a row names a number that nobody was ever shown: the next start takes another.
-      await store.publish({ digest, sequence })
-    }
+    const sequence = Math.max((last?.sequence ?? 0) + 1, Math.floor(clock.now() / 1000))
+    const facts = { sequence, x509: roots.length, jwt: keys.length, sha256: digest }
+    await rows.append({ type: 'bundle.published', out: 'info', obj: facts })
+    // If we crash here, a row names a number that nobody was ever shown: the next start takes another.
+    await store.publish({ digest, sequence })
     this.#text = buildBundleDocument({ trustDomain, roots, jwt: keys, sequence, refreshHint })
     this.#digest = digest
     return this.#text

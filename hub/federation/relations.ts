@@ -17,7 +17,7 @@ import {
 import type { BundleSource } from '#shared/spiffe/foreign-svid.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter } from '../audit/rows.ts'
-import type { FederationStore } from '../store/store.ts'
+import type { FederatedBundle, FederationStore } from '../store/store.ts'
 import type { RelationConfig } from './config.ts'
 import type { EndpointProof, FetchOrder } from './fetch.ts'
 
@@ -42,6 +42,8 @@ export interface RelationParts {
 interface Relation {
   readonly config: RelationConfig
   held: BundleDocument | undefined
+  /** digest of what the operator gave */
+  readonly given: string | undefined
   /** UTC, milliseconds, of the last fetch that succeeded */
   fetchedAt: number | undefined
   /** code of the last fetch, if it failed */
@@ -71,15 +73,12 @@ export class Relations {
     this.#relations = new Map(relations.map((one) => [one.config.trustDomain, one]))
   }
 
-  /** The relations with what the store has of them; of those that are no more it forgets the bundle (§6.3). ZT-503-STORE. */
+  /** The relations with what the store has of them; of those that are no more it forgets the bundle (§6.3). ZT-503-STORE, ZT-503-AUDIT. */
   static async open(parts: RelationParts, starts: readonly RelationStart[]): Promise<Relations> {
     const stored = new Map((await parts.store.list()).map((one) => [one.trustDomain, one]))
-    const relations = starts.map(({ config, given }): Relation => {
-      const kept = stored.get(config.trustDomain)
-      const known = kept === undefined ? undefined : parseBundleDocument(kept.document, config.trustDomain)
-      const held = newest(known, given)
-      return { config, held, fetchedAt: kept?.fetchedAt, failing: undefined, timer: undefined }
-    })
+    const relations: Relation[] = []
+    for (const start of starts)
+      relations.push(await begin(start, stored.get(start.config.trustDomain), parts))
     const wanted = new Set(relations.map(({ config }) => config.trustDomain as string))
     for (const name of stored.keys()) if (!wanted.has(name)) await parts.store.remove(name)
     return new Relations(parts, relations)
@@ -155,7 +154,7 @@ export class Relations {
       throw new ZtError('ZT-413-SIZE', `the bundle is over ${MAX_BUNDLE_DOCUMENT_BYTES} bytes`)
     await rows.append({ type: 'federation.updated', out: 'info', obj: factsOf(next, document) })
     // If we crash here, the row says what the next fetch will do again: nothing is believed before it is stored.
-    await store.put({ trustDomain, document, fetchedAt })
+    await store.put({ trustDomain, document, fetchedAt, ...givenOf(relation) })
     relation.held = next
     if (next.unusable.length > 0)
       log.warn('keys of a foreign bundle cannot be used', { trustDomain, keys: next.unusable })
@@ -200,23 +199,51 @@ function statusOf({ config, held, fetchedAt, failing }: Relation): RelationStatu
   }
 }
 
-/** What the operator gave counts if it is newer than what was fetched: §4.2, bundles MAY be updated by hand. */
-function newest(
-  stored: BundleDocument | undefined,
-  given: BundleDocument | undefined,
-): BundleDocument | undefined {
-  if (stored === undefined || given === undefined) return stored ?? given
-  return (given.sequence ?? -1n) > (stored.sequence ?? -1n) ? given : stored
+const givenOf = ({ given }: Pick<Relation, 'given'>): Pick<FederatedBundle, 'given'> =>
+  given === undefined ? {} : { given }
+
+/** The relation with what is kept of it, or with what the operator gave since: §4.2, bundles MAY be updated by hand. */
+async function begin(
+  { config, given }: RelationStart,
+  kept: FederatedBundle | undefined,
+  { store, rows }: Pick<RelationParts, 'store' | 'rows'>,
+): Promise<Relation> {
+  const document = given === undefined ? undefined : encodeBundle(given)
+  const digest = document === undefined ? undefined : sha256Text(Buffer.from(document))
+  const relation = { config, given: digest, failing: undefined, timer: undefined }
+  if (kept === undefined) return { ...relation, held: given, fetchedAt: undefined }
+  const { fetchedAt } = kept
+  const known = parseBundleDocument(kept.document, config.trustDomain)
+  const isChanged = kept.given !== undefined && kept.given !== digest
+  const counts = given !== undefined && document !== undefined && isNewer(given, known, isChanged)
+  if (counts)
+    await rows.append({
+      type: 'federation.updated',
+      out: 'info',
+      obj: { ...factsOf(given, document), given: true },
+    })
+  // What was given counts once: a file that stays where it is brings nothing back that was fetched away since.
+  if (kept.given !== digest || counts)
+    await store.put({ ...kept, ...(counts && { document }), ...givenOf({ given: digest }) })
+  return { ...relation, held: counts ? given : known, fetchedAt }
+}
+
+/** By its number. Without one on both sides by being another one than the operator gave before. */
+function isNewer(given: BundleDocument, stored: BundleDocument, isChanged: boolean): boolean {
+  if (given.sequence !== undefined && stored.sequence !== undefined) return given.sequence > stored.sequence
+  return isChanged && (stored.sequence === undefined || isEmptyBundle(stored))
 }
 
 /**
- * True if `next` takes the place of `held`, false if it is the same. Without a number on both sides the one that was
- * fetched last counts (§4.2). ZT-401-FEDERATION (older, same-sequence).
+ * True if `next` takes the place of `held`, false if it is the same. Where none had a number yet the one that was fetched
+ * last counts (§4.2). ZT-401-FEDERATION (older, same-sequence, unnumbered).
  */
 function requireNewer(next: BundleDocument, held: BundleDocument | undefined): boolean {
   if (held === undefined) return true
   const same = encodeBundle(next) === encodeBundle(held)
-  if (next.sequence === undefined || held.sequence === undefined) return !same
+  if (held.sequence === undefined) return !same
+  // Behind one without a number any older one would be new again.
+  if (next.sequence === undefined) throw refuse('unnumbered', 'has no sequence, and the one that is held has')
   if (next.sequence < held.sequence) throw refuse('older', 'is older than the one that is held')
   // Trust Domain and Bundle §4.1.1: the number MUST be changed whenever the contents are.
   if (next.sequence === held.sequence && !same)

@@ -351,6 +351,8 @@ export interface FederatedBundle {
   /** its bundle document, as ours writes one */
   readonly document: string
   readonly fetchedAt: number
+  /** digest of the bundle that the operator had given by then, if one was */
+  readonly given?: string
 }
 
 export interface FederationStore {

@@ -13,12 +13,15 @@ import {
   failureOf,
   fetched,
   nextCa,
+  NOW,
   spiffeFederation,
   spiffeRelation,
   spiffeServer,
   statusOf,
 } from '#test/support/foreign-relation.ts'
 import { openTestFederation, type TestFederation } from '#test/support/relations.ts'
+
+const unnumbered = (document: string): string => document.replace(/"spiffe_sequence":\d+,?/, '')
 
 /** Lets one interval go by, and waits for that fetch. */
 async function again(made: TestFederation, asked: readonly string[]): Promise<void> {
@@ -53,6 +56,26 @@ describe('an older bundle', () => {
     await again(made, server.asked)
     assert.deepEqual(await failureOf(made), ['ZT-401-FEDERATION', 'same-sequence'])
     assert.equal(statusOf(made).x509, 2)
+  })
+
+  it('does not come in by way of one without a number', async (t) => {
+    const { server, made } = await spiffeFederation(t, [spiffeServer()], documentOf([ca, nextCa], 9, 60))
+    server.body = unnumbered(documentOf([ca], 8, 60))
+    await again(made, server.asked)
+    assert.deepEqual(await failureOf(made), ['ZT-401-FEDERATION', 'unnumbered'])
+    assert.deepEqual(statusOf(made), { sequence: '9', x509: 2, failing: 'ZT-401-FEDERATION' })
+  })
+
+  it("does not come back from the operator's file where the peer counts nothing", async (t) => {
+    const store = new MemoryFederationStore()
+    const server = await startBundleServer(t, [spiffeServer(ca)])
+    const document = unnumbered(documentOf([nextCa], 1))
+    await store.put({ trustDomain: 'other.example', document, fetchedAt: NOW })
+    const relations = [await spiffeRelation(t, server.url, documentOf([ca], 7))]
+    for (const start of ['the first', 'the next']) {
+      const made = await openTestFederation(t, { relations, store })
+      assert.deepEqual(statusOf(made), { sequence: null, x509: 1, failing: null }, start)
+    }
   })
 
   it("does not come back from the operator's file after a restart", async (t) => {

@@ -240,7 +240,7 @@ describe('sequence and refresh hint', () => {
     )
   }
 
-  accepts(20, 'ours grows with every change, and with nothing else', async () => {
+  accepts(20, 'ours grows with every change and with every start, and with nothing else', async () => {
     const { document, validator, jwt, restart } = publication()
     const first = await document()
     assert.equal(await document(), first)
@@ -259,7 +259,8 @@ describe('sequence and refresh hint', () => {
       (sequences[0] ?? 0n) < (sequences[1] ?? 0n) && (sequences[1] ?? 0n) < (sequences[2] ?? 0n),
       String(sequences),
     )
-    assert.equal(await restart()(), third)
+    const again = parseBundleDocument(await restart()(), pki.trustDomain)
+    assert.ok((again.sequence ?? 0n) > (sequences[2] ?? 0n))
   })
 
   refuses(20, 'to go back to old numbers when the store was lost', async () => {
@@ -267,6 +268,19 @@ describe('sequence and refresh hint', () => {
     const before = parseBundleDocument(await lost.document(), pki.trustDomain).sequence ?? 0n
     const fresh = publication({ afterMs: 1000, kid: 'another' })
     assert.ok((parseBundleDocument(await fresh.document(), pki.trustDomain).sequence ?? 0n) > before)
+  })
+
+  refuses(20, 'to show numbers again that peers hold, when the store was set back to a copy', async () => {
+    const { document, jwt, restart, clock, stored } = publication()
+    await document()
+    const copy = stored.kept
+    clock.advance(60_000)
+    jwt.push({ kid: 'k2', jwk: ecJwkOf(jwtPair.publicKey) })
+    const held = parseBundleDocument(await document(), pki.trustDomain).sequence ?? 0n
+    stored.kept = copy
+    jwt.pop()
+    clock.advance(60_000)
+    assert.ok((parseBundleDocument(await restart()(), pki.trustDomain).sequence ?? 0n) > held)
   })
 
   refuses(20, 'to show a document whose row could not be written', async () => {
@@ -286,24 +300,27 @@ function publication({ afterMs = 0, kid = 'k1' }: { afterMs?: number; kid?: stri
   validator: SvidValidator
   jwt: { kid: string; jwk: ReturnType<typeof ecJwkOf> }[]
   rows: RowLog
+  clock: ManualClock
+  stored: { kept?: { digest: string; sequence: number } | undefined }
 } {
   const validator = new SvidValidator(pki.bundle)
   const jwt = [{ kid, jwk: ecJwkOf(jwtPair.publicKey) }]
   const rows = new RowLog()
-  let kept: { digest: string; sequence: number } | undefined
+  const stored: { kept?: { digest: string; sequence: number } | undefined } = {}
   const store = {
-    published: () => Promise.resolve(kept),
+    published: () => Promise.resolve(stored.kept),
     publish: (next: { digest: string; sequence: number }) => {
-      kept = next
+      stored.kept = next
       return Promise.resolve()
     },
   }
-  const parts = { trust: validator, jwt: () => [...jwt], store, rows, clock: new ManualClock(NOW + afterMs) }
+  const clock = new ManualClock(NOW + afterMs)
+  const parts = { trust: validator, jwt: () => [...jwt], store, rows, clock }
   const open = (): (() => Promise<string>) => {
     const made = new Publication(parts)
     return () => made.document()
   }
-  return { document: open(), restart: open, validator, jwt, rows }
+  return { document: open(), restart: open, validator, jwt, rows, clock, stored }
 }
 
 // §4.1: "Parameters not defined here MAY be included as implementers see fit, however SPIFFE implementations MUST NOT

@@ -43,6 +43,18 @@ for (const { name, create, open } of IMPLEMENTATIONS)
       assert.deepEqual(await second.federation.published(), { digest: 'b', sequence: 101 })
     })
 
+    it('of others are kept with the file that the operator gave last', async (t) => {
+      const dir = await tempDir(t)
+      create(dir)
+      const store = open(dir)
+      t.after(() => store.close())
+      const given = { ...bundle('a.example', 'a1'), given: 'D' }
+      await store.federation.put(given)
+      assert.deepEqual(await store.federation.list(), [given])
+      await store.federation.put(bundle('a.example', 'a2'))
+      assert.deepEqual(await store.federation.list(), [bundle('a.example', 'a2')])
+    })
+
     it('of others are kept apart by their trust domain, the newest of each', async (t) => {
       const dir = await tempDir(t)
       create(dir)

@@ -33,24 +33,23 @@ export class SqliteFederation implements FederationStore {
 
   list(): Promise<readonly FederatedBundle[]> {
     return this.#db.read(() =>
-      this.#db
-        .all('SELECT trust_domain, document, fetched_at FROM federated_bundles ORDER BY trust_domain')
-        .map((row) => ({
-          trustDomain: String(row['trust_domain']),
-          document: String(row['document']),
-          fetchedAt: Number(row['fetched_at']),
-        })),
+      this.#db.all('SELECT * FROM federated_bundles ORDER BY trust_domain').map((row) => ({
+        trustDomain: String(row['trust_domain']),
+        document: String(row['document']),
+        fetchedAt: Number(row['fetched_at']),
+        ...(typeof row['given'] === 'string' && { given: row['given'] }),
+      })),
     )
   }
 
-  put({ trustDomain, document, fetchedAt }: FederatedBundle): Promise<void> {
+  put({ trustDomain, document, fetchedAt, given }: FederatedBundle): Promise<void> {
     return this.#db.write(() => {
       this.#db.run(
-        `INSERT INTO federated_bundles (trust_domain, document, fetched_at) VALUES (?, ?, ?)
-         ON CONFLICT (trust_domain) DO UPDATE SET document = excluded.document, fetched_at = excluded.fetched_at`,
+        'INSERT OR REPLACE INTO federated_bundles (trust_domain, document, fetched_at, given) VALUES (?, ?, ?, ?)',
         trustDomain,
         document,
         fetchedAt,
+        given ?? null,
       )
     })
   }

@@ -93,9 +93,23 @@ const CEREMONIES = `
 CREATE TABLE ceremonies (previous TEXT PRIMARY KEY, head TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `
 
+/** Which bundle the operator had given for a trust domain: it counts once, and not again at every start. */
+const GIVEN_BUNDLES = `
+ALTER TABLE federated_bundles ADD COLUMN given TEXT;
+`
+
 // Version 1 was never released.
 const FIRST_VERSION = 2
-const STEPS: readonly string[] = [FIRST, TASKS, FEDERATION, ATTESTATION, SVIDS, TPM_ROOTS, CEREMONIES]
+const STEPS: readonly string[] = [
+  FIRST,
+  TASKS,
+  FEDERATION,
+  ATTESTATION,
+  SVIDS,
+  TPM_ROOTS,
+  CEREMONIES,
+  GIVEN_BUNDLES,
+]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1
 

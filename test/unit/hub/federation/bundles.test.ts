@@ -7,7 +7,18 @@ import { encodeBundle, parseBundleDocument } from '#shared/spiffe/bundle-documen
 import { certificatesToPem } from '#shared/x509/pem.ts'
 import { MemoryFederationStore } from '#test/fakes/memory-federation-store.ts'
 import { bundleText, foreignCa, x509Jwk } from '#test/support/foreign-pki.ts'
-import { fileWith, NOW, webCa } from '#test/support/foreign-relation.ts'
+import { startBundleServer } from '#test/support/bundle-server.ts'
+import {
+  ca,
+  documentOf,
+  fetched,
+  fileWith,
+  nextCa,
+  NOW,
+  spiffeRelation,
+  spiffeServer,
+  webCa,
+} from '#test/support/foreign-relation.ts'
 import { openTestFederation, type TestFederation } from '#test/support/relations.ts'
 
 const entries = Array.from({ length: 60 }, (_, index) =>
@@ -102,5 +113,28 @@ describe('bundles', () => {
       bundleFile: await fileWith(t, '{"keys":1}'),
     }
     await assert.rejects(openTestFederation(t, { relations: [spiffe] }), { code: 'ZT-400-CONFIG' })
+  })
+})
+
+describe('a peer that counts nothing and has revoked all its keys', () => {
+  const unnumbered = (document: string): string => document.replace(/"spiffe_sequence":\d+,?/, '')
+
+  it('is let in again by another file of the operator, and not by the one of before', async (t) => {
+    const store = new MemoryFederationStore()
+    const server = await startBundleServer(t, [spiffeServer()])
+    server.body = '{"keys":[]}'
+    const old = await spiffeRelation(t, server.url, unnumbered(documentOf([ca], 1)))
+    await fetched(await openTestFederation(t, { relations: [old], store }))
+    const x509Of = async (relation: object): Promise<number | undefined> => {
+      const { federation, rows } = await openTestFederation(t, { relations: [relation], store })
+      types.push(...rows.types)
+      return federation.list()[0]?.x509
+    }
+    const types: string[] = []
+    assert.equal(await x509Of(old), 0)
+    const next = await spiffeRelation(t, server.url, unnumbered(documentOf([nextCa], 1)))
+    assert.equal(await x509Of(next), 1)
+    assert.deepEqual(types, ['federation.updated'])
+    assert.equal(await x509Of(next), 1)
   })
 })
