@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Mesh, type MeshOptions } from './mesh.ts'
 import type { Narrator } from './narrator.ts'
+import { acceptMeasured, makePolicyKey } from './pcr-policy.ts'
 import { ROOT } from './programs.ts'
+import { trustInAuthority } from './software-tpm.ts'
 
 export const STATE_DIR: string = join(ROOT, '.ztmesh')
 export const NODES: readonly string[] = ['mac-mini', 'build-box']
@@ -18,19 +20,26 @@ export async function buildMesh(
   onLaid: (mesh: Mesh) => void,
 ): Promise<Mesh> {
   if (existsSync(options.dir)) throw new Error(`${options.dir} exists already`)
-  const mesh = await narrator.step('root key in SoftHSM, seven rungs of intermediates signed', () =>
-    Mesh.lay({
-      ...options,
-      build: 'source',
-      tpms: WITH_TPM,
-      hub: { policyFile: join(import.meta.dirname, 'policy.cedar') },
-    }),
-  )
+  const { dir } = options
+  const mesh = await narrator.step('root key in SoftHSM, seven rungs of intermediates signed', async () => {
+    const tpm = { ...trustInAuthority(dir), policyKeys: [await makePolicyKey(dir, 'source')] }
+    const hub = { policyFile: join(import.meta.dirname, 'policy.cedar'), tpm }
+    return Mesh.lay({ ...options, build: 'source', tpms: WITH_TPM, hub })
+  })
   onLaid(mesh)
   await narrator.step('nats-server and hub started, operator logged in', () => mesh.startHub())
   for (const name of NODES) {
-    const how = WITH_TPM.includes(name) ? 'with its TPM (swtpm) and a token' : 'with a join token'
-    await narrator.step(`${name} joined ${how}`, () => mesh.addNode(name))
+    if (WITH_TPM.includes(name))
+      await narrator.step(
+        `${name} joined with its TPM (swtpm) and a token, its PCR values signed`,
+        async () => {
+          await mesh.joinNode(name)
+          // Its agent proves itself anew when it starts, and is judged by the policy then.
+          await acceptMeasured(mesh, name)
+          await mesh.startNode(name)
+        },
+      )
+    else await narrator.step(`${name} joined with a join token`, () => mesh.addNode(name))
   }
   return mesh
 }

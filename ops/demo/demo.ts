@@ -27,6 +27,8 @@ async function showLevels(mesh: Mesh): Promise<void> {
   const inspected = expectCode(await mesh.ztctl(['node', 'inspect', 'mac-mini']), 0, 'node inspect')
   narrator.typed('ztctl node inspect mac-mini', inspected.stdout)
   if (!/^assurance +TPM$/m.test(inspected.stdout)) throw new Error('mac-mini is not attested by its TPM')
+  if (!/^accepted by +set mac-mini-/m.test(inspected.stdout))
+    throw new Error('mac-mini is accepted by no set of the PCR policy')
   narrator.say(
     "        (The TPM is a program here, and the demo hub's configuration names the local CA that certified it.\n" +
       "        No such CA is trusted anywhere else: a real hub names the vendors of its machines' TPMs.)",

@@ -178,6 +178,12 @@ export class Mesh {
 
   /** Joins a new node, with its TPM if it has one, and starts its agent. */
   async addNode(name: string): Promise<void> {
+    await this.joinNode(name)
+    await this.startNode(name)
+  }
+
+  /** Joins a new node, with its TPM if it has one; its agent does not run yet. */
+  async joinNode(name: string): Promise<void> {
     const tpm = await this.#startTpm(name)
     const dir = this.nodeDir(name)
     mkdirSync(dir, { recursive: true })
@@ -191,14 +197,13 @@ export class Mesh {
       ...this.#options.node,
     }
     writeFileSync(join(dir, 'node.json'), JSON.stringify(config, null, 2))
-    const { stdout: joinString } = await this.#must([
+    const { stdout: joinString } = await this.must([
       'node',
       'join-token',
       name,
       ...(tpm.tpm === undefined ? [] : ['--require-tpm']),
     ])
     await mustRun(this.#agentArgv(name, ['join', '--join-file', '-']), { input: joinString })
-    await this.startNode(name)
   }
 
   /** The node's TPM, running until the mesh ends: the part of the node's configuration that says where. */
@@ -261,7 +266,8 @@ export class Mesh {
     removeOutside(this.dir)
   }
 
-  async #must(args: readonly string[]): Promise<Finished> {
+  /** The same, which throws unless it exits with 0. */
+  async must(args: readonly string[]): Promise<Finished> {
     const finished = await this.ztctl(args)
     if (finished.code === 0) return finished
     throw new Error(`ztctl ${args.join(' ')} exited ${finished.code}:\n${finished.stderr}`)
