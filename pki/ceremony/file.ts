@@ -149,6 +149,8 @@ export interface RetireRootCeremony extends SigningHead {
   readonly hubs: readonly SpiffeId[]
   /** true: before seven days have passed, with the higher quorum */
   readonly emergency: boolean
+  /** ladder responses of the retiring root: what is revoked of them need not be remembered, as nothing below it counts */
+  readonly forget: readonly InputFile[]
   readonly bundle: NewBundle
   readonly outputs: { readonly bundle: string; readonly transcript: string }
 }
@@ -272,6 +274,7 @@ const parseShape: Parser<Ceremony> = union('type', {
     usage: array(inputFile, { min: 1, max: MAX_FILES }),
     hubs: array(parsed(parseSpiffeId), { min: 1, max: MAX_FILES }),
     emergency: boolean,
+    forget: files,
     bundle: newBundle,
     outputs: object({ bundle: fileName, transcript }),
   }),
@@ -328,7 +331,13 @@ function ownInputs(ceremony: LaterCeremony): readonly InputFile[] {
     case 'rotate-root':
       return [ceremony.bundle.held]
     case 'retire-root':
-      return [ceremony.bundle.held, ceremony.retiring, ceremony.rotation, ...ceremony.usage]
+      return [
+        ceremony.bundle.held,
+        ceremony.retiring,
+        ceremony.rotation,
+        ...ceremony.usage,
+        ...ceremony.forget,
+      ]
     case 'destroy':
       return [ceremony.held]
     case 'officers':

@@ -234,6 +234,7 @@ export class CeremonyTable {
       usage: statements,
       hubs: [`spiffe://${this.trustDomain}/hub/h1`],
       emergency: false,
+      forget: [],
       bundle: await this.#newBundle(),
       outputs: { bundle: 'bundle-3.jws', transcript: 'retire.transcript' },
       ...change,

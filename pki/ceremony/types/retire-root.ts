@@ -5,6 +5,8 @@ import { openRootUsage, type RootUsageStatement } from '#shared/protocol/root-us
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import type { Certificate } from '#shared/x509/certificate.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
+import { ROLES } from '../../issuance/ladder-request.ts'
+import { parseLadderResponse, verifySignedByRoot } from '../../issuance/ladder-response.ts'
 import { isTrusted, printOf } from '../describe.ts'
 import { refuse } from '../fields.ts'
 import { heldBundle } from '../held.ts'
@@ -31,11 +33,13 @@ export function retireRootWork(ceremony: RetireRootCeremony, basis: Basis): Work
   if (!isTrusted(retiring, held)) throw refuse('the bundle that is held does not trust the retiring root')
   requireRotation(ceremony, basis)
   requireStatements(ceremony, { basis, held, retiring })
+  const revoked = stillRevoked(ceremony, { basis, held, retiring })
   return {
     plan: [
       `retire the root ${printOf(retiring)}`,
       `sign bundle ${bundle.sequence} without it by "${ceremony.keyLabel}"`,
       `nothing stands under it by the word of ${ceremony.hubs.join(', ')}: is a hub left out?`,
+      `${revoked.length} of ${held.revokedIntermediates.length} revoked intermediates are kept`,
       ...(ceremony.emergency ? ['before its time: this is an emergency'] : []),
     ],
     certificates: [],
@@ -45,6 +49,7 @@ export function retireRootWork(ceremony: RetireRootCeremony, basis: Basis): Work
         ...without(retiring, held),
         sequence: bundle.sequence,
         refreshHint: bundle.refreshHint,
+        revokedIntermediates: revoked,
       }),
     },
     outputs: ({ bundle: text = '' }) => new Map([[outputs.bundle, text]]),
@@ -114,6 +119,25 @@ function openStatement(text: string, { basis, held, retiring }: Usage): RootUsag
     // Its own SVID is one that it does not count.
     throw retireRefused('in-use', `${statement.iss} signs under the root that is to be retired`)
   }
+}
+
+/**
+ * What is revoked, but for what the retiring root signed in the responses to forget: it counts no longer with its root. A
+ * key is revoked by what it is, so one that the next root signed, too, would count again: hubs ask for new keys each time.
+ */
+function stillRevoked({ forget }: RetireRootCeremony, { basis, held, retiring }: Usage): readonly string[] {
+  const gone = new Set<string>()
+  for (const input of forget) {
+    const response = parseLadderResponse(basis.inputs.bytes(input))
+    if (response.root !== printOf(retiring))
+      throw refuse(`field "forget": "${input.file}" is not of the root that is to be retired`)
+    verifySignedByRoot(response, retiring)
+    for (const rung of response.rungs) for (const role of ROLES) gone.add(rung[role].keyId)
+  }
+  const kept = held.revokedIntermediates.filter((keyId) => !gone.has(keyId))
+  if (forget.length > 0 && kept.length === held.revokedIntermediates.length)
+    throw refuse('field "forget" names no revoked intermediate of the root that is to be retired')
+  return kept
 }
 
 function without(root: Certificate, bundle: TrustBundle): TrustBundle {

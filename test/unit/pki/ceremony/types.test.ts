@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { hex } from '#pki/ceremony/certify.ts'
 import { openSealedKeyStore } from '#pki/keystore/sealed-file.ts'
+import { parseLadderResponse } from '#pki/issuance/ladder-response.ts'
 import { verifyCeremony } from '#pki/ceremony/verify.ts'
 import { verifyTranscript } from '#shared/protocol/ceremony-transcript.ts'
 import { openBundle, rootFingerprint } from '#shared/x509/bundle.ts'
@@ -47,6 +48,39 @@ describe('rotation of the root', () => {
       const { summary } = await verifyCeremony({ transcript: join(table.dir, `${name}.transcript`) })
       assert.equal(summary.outcome, 'done')
     }
+  })
+
+  it('forgets what was revoked below the old root, live or not, and nothing below the new one', async (t) => {
+    const scene = await climbed(t, 3)
+    const { table, clock, store } = scene
+    await table.run(await table.rotateFile())
+    const outputs = { bundle: 'bundle-r.jws', transcript: 'revoke.transcript' }
+    await table.run(await table.revokeFile(['ladder.json'], { outputs }))
+    const request = await store.makeRequest({ count: 2, now: clock.now(), fresh: true })
+    const root = { root: await table.input('root-2.pem'), keyLabel: 'demo-root-2' }
+    const signed = { response: 'ladder-2.json', transcript: 'ladder-2.transcript' }
+    await table.run(await table.ladderFile(request, { ...root, outputs: signed }))
+    await store.importResponse(await table.read('ladder-2.json'), {
+      bundle: await table.bundle('bundle-r.jws'),
+      now: clock.now(),
+    })
+    const again = { bundle: 'bundle-s.jws', transcript: 'revoke-2.transcript' }
+    await table.run(await table.revokeFile(['ladder-2.json'], { ...root, rungs: [1], outputs: again }))
+    assert.equal((await table.bundle('bundle-s.jws', 'root-2.pem')).revokedIntermediates.length, 8)
+    const usage = [await usageFile(scene, 0)]
+    const forget = [await table.input('ladder.json')]
+    const wrong = { emergency: true, forget: [await table.input('ladder-2.json')] }
+    await assert.rejects(table.run(await table.retireFile(usage, wrong)), {
+      code: 'ZT-422-CEREMONY',
+      message: /"forget"/,
+    })
+    await table.run(await table.retireFile(usage, { emergency: true, forget }))
+    const [rung] = parseLadderResponse(await table.read('ladder-2.json')).rungs.slice(1)
+    assert.deepEqual((await table.bundle('bundle-3.jws', 'root-2.pem')).revokedIntermediates, [
+      rung?.workload.keyId,
+      rung?.infra.keyId,
+    ])
+    await verifyCeremony({ transcript: join(table.dir, 'retire.transcript') })
   })
 
   it('retires in an emergency with more officers than otherwise', async (t) => {
