@@ -11,10 +11,14 @@ export const CHALLENGE_LIFE_MS = 60_000
 const CIPHER = 'aes-256-gcm'
 const IV_BYTES = 12
 const TAG_BYTES = 16
-/** Of the admissions of a minute: far more than one hub can make. */
-const MAX_USED = 200_000
-/** Strangers make these; one that is forgotten early could be answered again, by who has a proof now. */
-const MAX_REFUSED = 20_000
+export interface ChallengeLimits {
+  /** admissions of a minute: far more than one hub can make */
+  readonly used: number
+  /** Strangers make these; one that is forgotten early could be answered again, by who has a proof now. */
+  readonly refused: number
+}
+
+const LIMITS: ChallengeLimits = { used: 200_000, refused: 20_000 }
 
 export interface Challenge<T> {
   /** base64url, opaque to whoever holds it */
@@ -32,14 +36,16 @@ interface Sealed<T> {
 /** `T`, which must be plain JSON, is what the challenge is about as it was when it was given out. */
 export class Challenges<T> {
   readonly #clock: Clock
+  readonly #limits: ChallengeLimits
   readonly #key = randomBytes(32)
   #count = 0
   /** initialisation vector to when it was used, oldest first: those in use or used with success, and those refused */
   readonly #used = new Map<string, number>()
   readonly #refused = new Map<string, number>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limits: ChallengeLimits = LIMITS) {
     this.#clock = clock
+    this.#limits = limits
   }
 
   open(about: T): Challenge<T> {
@@ -59,7 +65,7 @@ export class Challenges<T> {
     forgetOld(this.#used, now)
     forgetOld(this.#refused, now)
     if (now >= expires || this.#used.has(iv) || this.#refused.has(iv)) throw voidChallenge()
-    if (this.#used.size >= MAX_USED) throw new ZtError('ZT-429-RATE', 'too many admissions at once')
+    if (this.#used.size >= this.#limits.used) throw new ZtError('ZT-429-RATE', 'too many admissions at once')
     this.#used.set(iv, now)
     try {
       return await work({ session, about, created, expires })
@@ -72,7 +78,7 @@ export class Challenges<T> {
 
   #refuse(iv: string, now: number): void {
     this.#refused.set(iv, now)
-    if (this.#refused.size <= MAX_REFUSED) return
+    if (this.#refused.size <= this.#limits.refused) return
     const [oldest] = this.#refused.keys()
     if (oldest !== undefined) this.#refused.delete(oldest)
   }

@@ -1,6 +1,6 @@
 // T12: a nonce that came twice would let an old quote answer a new challenge (CVE-2026-6420). Every challenge has 32 random bytes of
 // its own, over many challenges, at once, for one node and for others, and over a restart; and every hello a secret of its
-// own, as the TPM that opens it says: test/unit/hub/admission/tpm.test.ts.
+// own, as the TPM that opens it says: test/e2e/attestation/judging.test.ts.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseChallenge } from '#shared/protocol/admission.ts'

@@ -1,4 +1,3 @@
-// One proof by TPM is judged by one policy, from the challenge to its row, and each hello has a secret of its own.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
