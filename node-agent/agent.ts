@@ -133,7 +133,8 @@ export class NodeAgent {
       logger,
       ask: (op, params) => this.#linked().ask(op, params),
       find: (proc) => log.processes.find(proc),
-      isDenied: (id) => this.#denials.list.deniesId(id),
+      node: me,
+      isDenied: ({ id, thumbprint = '' }) => isDenied(this.#denials.list, { id, thumbprint }),
     })
     this.#renewals = new Renewals({
       clock,

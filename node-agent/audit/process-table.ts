@@ -17,6 +17,10 @@ export interface ProcessRecord {
   readonly jti: string
   readonly txn: string
   readonly owner: SpiffeId
+  /** of the certificate with which the owner asked; null in a record that an older agent made */
+  readonly ownerX5t: string | null
+  /** the agent whose identity it was granted; null without one, and in a record that an older agent made */
+  readonly agent: string | null
   readonly exe: string
   readonly exeSha256: string
   readonly state: RecordedState
@@ -30,7 +34,10 @@ export interface ProcessRecord {
   readonly limit: 'wall_s' | null
 }
 
-export type NewProcess = Pick<ProcessRecord, 'proc' | 'jti' | 'txn' | 'owner' | 'exe' | 'exeSha256'>
+export type NewProcess = Pick<
+  ProcessRecord,
+  'proc' | 'jti' | 'txn' | 'owner' | 'ownerX5t' | 'agent' | 'exe' | 'exeSha256'
+>
 
 /** Those that ended longest ago are forgotten beyond this many; the log keeps them all. */
 const MAX_ENDED = 10_000
@@ -45,7 +52,7 @@ CREATE INDEX IF NOT EXISTS process_state ON process (state, ended_ms);
 `
 
 const COLUMNS =
-  'proc, jti, txn, owner, exe, exe_sha256 AS exeSha256, state, started, began_ms AS beganMs, ended_ms AS endedMs, code, signal, limited AS "limit"'
+  'proc, jti, txn, owner, owner_x5t AS ownerX5t, agent, exe, exe_sha256 AS exeSha256, state, started, began_ms AS beganMs, ended_ms AS endedMs, code, signal, limited AS "limit"'
 
 const STATES: readonly RecordedState[] = ['accepted', 'running', 'exited', 'failed', 'lost']
 const moment = nullable(integer({ min: 0 }))
@@ -55,6 +62,8 @@ const line: Parser<ProcessRecord> = object({
   jti: string({ max: 64 }),
   txn: string({ max: 64 }),
   owner: parsed(parseSpiffeId),
+  ownerX5t: nullable(string({ max: 64 })),
+  agent: nullable(string({ max: 64 })),
   exe: string({ max: 4096 }),
   exeSha256: string({ max: 64 }),
   state: oneOf(STATES),
@@ -77,9 +86,10 @@ export class ProcessTable {
 
   constructor(database: DatabaseSync) {
     database.exec(SCHEMA)
+    addMissing(database)
     this.#add = database.prepare(
-      `INSERT OR IGNORE INTO process (proc, jti, txn, owner, exe, exe_sha256, state)
-       VALUES (?, ?, ?, ?, ?, ?, 'accepted')`,
+      `INSERT OR IGNORE INTO process (proc, jti, txn, owner, owner_x5t, agent, exe, exe_sha256, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'accepted')`,
     )
     this.#start = database.prepare(
       `UPDATE process SET state = 'running', started = ?, began_ms = ? WHERE proc = ? AND state = 'accepted'`,
@@ -102,8 +112,8 @@ export class ProcessTable {
 
   /** Inside the transaction of `cmd.accepted`. ZT-409-IDENTIFIER if the id was ever used here: a start has one id. */
   add(process: NewProcess): void {
-    const { proc, jti, txn, owner, exe, exeSha256 } = process
-    if (this.#add.run(proc, jti, txn, owner, exe, exeSha256).changes === 1) return
+    const { proc, jti, txn, owner, ownerX5t, agent, exe, exeSha256 } = process
+    if (this.#add.run(proc, jti, txn, owner, ownerX5t, agent, exe, exeSha256).changes === 1) return
     throw new ZtError('ZT-409-IDENTIFIER', 'a process of this id exists on the node')
   }
 
@@ -139,6 +149,18 @@ export class ProcessTable {
   prune(): void {
     this.#forget.run(MAX_ENDED)
   }
+}
+
+// Columns that an older agent did not have.
+function addMissing(database: DatabaseSync): void {
+  const present = new Set(
+    database
+      .prepare(`SELECT name FROM pragma_table_info('process')`)
+      .all()
+      .map(({ name }) => name),
+  )
+  for (const column of ['owner_x5t', 'agent'])
+    if (!present.has(column)) database.exec(`ALTER TABLE process ADD COLUMN ${column} TEXT`)
 }
 
 /** undefined while it runs, and if nobody saw how it ended */

@@ -10,6 +10,7 @@ import { principalTag } from '#shared/identity/principal-tag.ts'
 import { principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { SpawnCommand } from '#shared/protocol/command.ts'
 import type { SpawnResult } from '#shared/protocol/results.ts'
+import { identityAgent } from '#shared/protocol/sandbox-capability.ts'
 import type { NodeLog } from '../audit/node-log.ts'
 import { commitTo, type PrivatePayload } from '../audit/private-payload.ts'
 import type { Prepared, Started } from '../keeper/protocol.ts'
@@ -20,11 +21,12 @@ import type { Processes } from '../processes/processes.ts'
 import { parseCapabilities } from '../sandbox/capabilities.ts'
 import { renderProfile, WORKSPACE, type Profile } from '../sandbox/profile.ts'
 import type { RunAs } from '../sandbox/sandbox.ts'
+import type { NewTask } from '../workload-api/task.ts'
 import type { Completion, GrantedCommand, PreparedCommand } from './handler.ts'
 
 /** Where a process that has an identity gets it. */
 export interface TaskSockets {
-  begin(proc: SpawnCommand['proc'], owner: SpiffeId): Promise<void>
+  begin(task: NewTask): Promise<void>
   /** Nothing is served any more. */
   ended(proc: SpawnCommand['proc']): Promise<void>
 }
@@ -105,6 +107,8 @@ class PreparedSpawn implements PreparedCommand {
       jti: envelope.jti,
       txn: claims.txn,
       owner: sender.id,
+      ownerX5t: sender.thumbprint,
+      agent: identityAgent(cmd.sandbox.caps) ?? null,
       exe,
       exeSha256,
     })
@@ -170,7 +174,9 @@ class PreparedSpawn implements PreparedCommand {
       ...(cwd !== undefined && { cwd }),
       ...(limits.wall_s !== undefined && { wallMs: limits.wall_s * 1000 }),
     }
-    if (this.#profile.identity) await this.#parts.sockets.begin(cmd.proc, this.#granted.sender.id)
+    const agent = identityAgent(cmd.sandbox.caps)
+    if (agent !== undefined)
+      await this.#parts.sockets.begin({ proc: cmd.proc, agent, owner: this.#granted.sender })
     // If we crash from here on, the keeper knows whether it runs, and recover.ts asks.
     this.#mayRun = true
     try {

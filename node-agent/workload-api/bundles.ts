@@ -33,6 +33,8 @@ export interface BundleParts {
 const LOOK_MS = 15_000
 /** How long what was fetched is served while the hub does not answer, milliseconds: as long as an SVID lives. */
 const PATIENCE_MS = 300_000
+/** How long the hub is not asked again by requests after it did not answer, milliseconds. */
+const REST_MS = 1000
 const MAX_PAGES = 16
 
 interface Held {
@@ -48,6 +50,7 @@ export class BundleWatch {
   #held: Held | undefined
   #looking: Promise<Held> | undefined
   #timer: Timer | undefined
+  #rest: { readonly error: unknown; readonly untilNs: bigint } | undefined
 
   constructor(parts: BundleParts) {
     this.#parts = parts
@@ -59,6 +62,8 @@ export class BundleWatch {
     const held = this.#held
     if (held !== undefined && now - held.at < LOOK_MS) return held.view
     try {
+      if (this.#rest !== undefined && this.#parts.clock.monotonicNs() < this.#rest.untilNs)
+        throw this.#rest.error
       return (await this.#look()).view
     } catch (error) {
       if (held === undefined || now - held.at >= PATIENCE_MS) throw error
@@ -93,9 +98,15 @@ export class BundleWatch {
   }
 
   #look(): Promise<Held> {
-    this.#looking ??= this.#fetch().finally(() => {
-      this.#looking = undefined
-    })
+    this.#looking ??= this.#fetch()
+      .catch((error: unknown) => {
+        const { clock } = this.#parts
+        this.#rest = { error, untilNs: clock.monotonicNs() + BigInt(REST_MS) * 1_000_000n }
+        throw error
+      })
+      .finally(() => {
+        this.#looking = undefined
+      })
     return this.#looking
   }
 

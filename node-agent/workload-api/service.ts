@@ -5,6 +5,7 @@ import { isZtError, type ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import { audienceField, audiencesField, validateJwtSvid } from '#shared/spiffe/jwt-svid.ts'
+import { RateBucket } from '../rate.ts'
 import type { BundleWatch } from './bundles.ts'
 import {
   readEmptyRequest,
@@ -25,6 +26,8 @@ export interface ServiceParts {
   readonly bundles: BundleWatch
   readonly clock: Clock
   readonly logger: Logger
+  /** called when the task goes on asking although it is told that it asks too much */
+  readonly flooded: () => void
 }
 
 interface Method {
@@ -43,7 +46,10 @@ const METHODS: readonly Method[] = [
   { name: 'ValidateJWTSVID', streams: false },
 ]
 /** Of one task, over all of its connections. */
-const MAX_STREAMS = 64
+const MAX_STREAMS = 32
+const REQUEST_RATE = { burst: 200, perSecond: 20 }
+/** Of answers that say that there are too many requests. */
+const REFUSAL_RATE = { burst: 100, perSecond: 5 }
 const bytes = (value: Uint8Array): Buffer => Buffer.from(value)
 
 /** What gRPC needs to know of the service: messages stay bytes, so that what cannot be read is answered by us. */
@@ -59,10 +65,14 @@ export function workloadDefinition(): Grpc.ServiceDefinition {
 
 export class WorkloadService {
   readonly #parts: ServiceParts
+  readonly #requests: RateBucket
+  readonly #refusals: RateBucket
   #streams = 0
 
   constructor(parts: ServiceParts) {
     this.#parts = parts
+    this.#requests = new RateBucket(parts.clock, REQUEST_RATE)
+    this.#refusals = new RateBucket(parts.clock, REFUSAL_RATE)
   }
 
   handlers(): Grpc.UntypedServiceImplementation {
@@ -100,9 +110,11 @@ export class WorkloadService {
   async #jwtSvid(request: Uint8Array): Promise<Uint8Array> {
     const { grpc, task } = this.#parts
     const { audience, spiffeId } = readJwtSvidRequest(request)
-    const { id, token } = await task.jwt(audiencesField(audience, 'audience'))
-    if (spiffeId !== '' && spiffeId !== id)
+    const audiences = audiencesField(audience, 'audience')
+    // Before a token is made: each is a row of the hub's log.
+    if (spiffeId !== '' && spiffeId !== (await task.svid()).id)
       throw fault(grpc.status.PERMISSION_DENIED, 'the task has no such identity')
+    const { id, token } = await task.jwt(audiences)
     return writeJwtSvidResponse({ spiffeId: id, token })
   }
 
@@ -157,10 +169,18 @@ export class WorkloadService {
   }
 
   async #guarded<T>(call: Unary | Streaming, work: () => Promise<T>): Promise<T> {
+    this.#requireRate()
     // Workload Endpoint §3: against requests that a workload was talked into sending.
     const header = call.metadata.get('workload.spiffe.io')
     if (header.length === 1 && header[0] === 'true') return work()
     throw fault(this.#parts.grpc.status.INVALID_ARGUMENT, 'security header missing from request')
+  }
+
+  #requireRate(): void {
+    if (this.#requests.take()) return
+    const { grpc, flooded } = this.#parts
+    if (!this.#refusals.take()) flooded()
+    throw fault(grpc.status.RESOURCE_EXHAUSTED, 'the task asks too much')
   }
 
   /** Workload Endpoint §6. A message of ours may name what it is about; the client knows that already. */

@@ -6,7 +6,7 @@ import type { ErrorCode } from '#shared/errors/codes.ts'
 import type { Clock, Timer } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { ProcId } from '#shared/identity/names.ts'
-import { principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { principalOf, taskId, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256, spkiOf, type P256KeyPair } from '#shared/jose/keys.ts'
 import type {
   TaskJwtParams,
@@ -23,16 +23,30 @@ export interface TaskHub {
   jwt(params: TaskJwtParams): Promise<TaskJwtResult>
 }
 
-export interface TaskParts {
+/** Who may be denied: a name, or one certificate of it. */
+export interface Deniable {
+  readonly id: SpiffeId
+  readonly thumbprint?: string
+}
+
+/** A task that is about to start. */
+export interface NewTask {
   readonly proc: ProcId
-  /** SPIFFE ID of who had it spawned */
-  readonly owner: SpiffeId
+  /** the agent whose identity it was granted; undefined where an older agent of the node did not write it down */
+  readonly agent: string | undefined
+  /** who had it spawned, with which certificate if that is known */
+  readonly owner: Deniable
+}
+
+export interface TaskParts extends NewTask {
+  /** SPIFFE ID of the node itself */
+  readonly node: SpiffeId
   readonly trust: SvidValidator
   readonly clock: Clock
   readonly logger: Logger
   readonly hub: TaskHub
-  /** whether a name is on the deny list of this moment */
-  readonly isDenied: (id: SpiffeId) => boolean
+  /** whether the deny list of this moment names it */
+  readonly isDenied: (who: Deniable) => boolean
 }
 
 export interface HeldSvid {
@@ -57,6 +71,12 @@ interface CachedToken {
   readonly until: number
 }
 
+/** Until when the hub is not asked again, and what is answered meanwhile. */
+interface Rest {
+  readonly error: unknown
+  readonly untilNs: bigint
+}
+
 /** The hub's answers that mean: not to this task. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'ZT-403-TASK',
@@ -67,7 +87,9 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
 const RETRY_MS = 1000
 const MAX_RETRY_MS = 30_000
 const MAX_TOKENS = 64
-const TOKEN_RATE = { burst: 60, perSecond: 10 }
+// As many as are kept, at once; then six audiences all the time, each token being used for half of its life. Each is a row
+// of the hub's log for ever, so it is not for the task to say how many there are.
+const TOKEN_RATE = { burst: MAX_TOKENS, perSecond: 0.2 }
 
 /** True for an error that says that the task may have nothing; any other may pass. */
 export function isRefusal(error: unknown): error is ZtError {
@@ -84,10 +106,13 @@ export class TaskIdentity {
   #renewing: Promise<HeldSvid> | undefined
   #timer: Timer | undefined
   #failures = 0
+  #rest: Rest | undefined
   #ended: ZtError | undefined
 
   constructor(parts: TaskParts) {
     this.#parts = parts
+    const { agent, node, proc } = parts
+    if (agent !== undefined) this.#id = taskId(trustDomainOf(node), { agent, task: proc })
     this.#rate = new RateBucket(parts.clock, TOKEN_RATE)
   }
 
@@ -102,6 +127,9 @@ export class TaskIdentity {
     const held = this.#held
     if (held !== undefined && now < held.renewAt) return held
     try {
+      // Each request of the task would be one to the hub.
+      if (this.#rest !== undefined && this.#parts.clock.monotonicNs() < this.#rest.untilNs)
+        throw this.#rest.error
       return await this.#renew()
     } catch (error) {
       if (isRefusal(error) || held === undefined || now >= held.notAfter) throw error
@@ -138,6 +166,7 @@ export class TaskIdentity {
 
   /** A newer deny list is in force here: whom it names is served nothing from now on, and watchers are told. */
   denialsChanged(): void {
+    this.#rest = undefined
     const denial = this.#denial()
     if (denial !== undefined) this.#refuse(denial)
   }
@@ -145,6 +174,7 @@ export class TaskIdentity {
   /** The node trusts other roots than before: an SVID that holds under none of them is replaced at once. */
   bundleChanged(): void {
     const { trust, clock, logger, proc } = this.#parts
+    this.#rest = undefined
     const held = this.#held
     if (held === undefined || this.#ended !== undefined) return
     try {
@@ -176,9 +206,10 @@ export class TaskIdentity {
 
   // The hub refuses them too. Here it holds as soon as the list is here, for what is already held as well.
   #denial(): ZtError | undefined {
-    const { owner, isDenied } = this.#parts
-    if (!isDenied(owner) && (this.#id === undefined || !isDenied(this.#id))) return undefined
-    return new ZtError('ZT-403-REVOKED', 'the identity of the task, or who had it started, is revoked')
+    const { node, owner, isDenied } = this.#parts
+    const line = [{ id: node }, owner, ...(this.#id === undefined ? [] : [{ id: this.#id }])]
+    if (!line.some(isDenied)) return undefined
+    return new ZtError('ZT-403-REVOKED', 'the task, its node, or who had it started, is revoked')
   }
 
   #requireAllowed(): void {
@@ -223,8 +254,12 @@ export class TaskIdentity {
       this.#requireAllowed()
       this.#held = held
       this.#failures = 0
+      this.#rest = undefined
     } catch (error) {
       this.#failures += 1
+      // What may pass is asked for again soon; who is refused has to wait longer each time.
+      const restMs = isRefusal(error) ? this.#backoffMs() : RETRY_MS
+      this.#rest = { error, untilNs: this.#parts.clock.monotonicNs() + BigInt(restMs) * 1_000_000n }
       if (isRefusal(error)) this.#refuse(error)
       else this.#plan()
       throw error
@@ -245,23 +280,28 @@ export class TaskIdentity {
     )
     const key = keys.privateKey.export({ format: 'der', type: 'pkcs8' })
     // Half of its life, less up to a tenth of that: tasks that began together do not renew together.
-    const renewAt = began + ((notAfter - began) / 2) * (1 - Math.random() / 10)
+    const renewAt = Math.floor(began + ((notAfter - began) / 2) * (1 - Math.random() / 10))
     return { id, chain, key, notAfter, renewAt }
   }
 
   /** A hub may only ever give a task its own name for its own key. */
   #prove(chain: readonly Uint8Array[], { spki }: P256KeyPair): Pick<HeldSvid, 'id' | 'chain' | 'notAfter'> {
-    const { trust, clock, proc } = this.#parts
+    const { trust, clock } = this.#parts
     const svid = trust.validate(chain, clock.now())
-    const principal = principalOf(svid.id)
-    const right =
-      principal.kind === 'agent' &&
-      principal.task === proc &&
-      Buffer.compare(spkiOf(svid.publicKey), spki) === 0
-    if (right) return svid
+    if (this.#isOwn(svid.id) && Buffer.compare(spkiOf(svid.publicKey), spki) === 0) return svid
     throw new ZtError('ZT-401-CERT', 'the certificate from the hub is not of this task and key', {
       details: { reason: 'issued' },
     })
+  }
+
+  #isOwn(id: SpiffeId): boolean {
+    if (this.#id !== undefined) return id === this.#id
+    const principal = principalOf(id)
+    return principal.kind === 'agent' && principal.task === this.proc
+  }
+
+  #backoffMs(): number {
+    return Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** Math.min(this.#failures, 5))
   }
 
   #plan(): void {
@@ -269,9 +309,8 @@ export class TaskIdentity {
     this.#timer = undefined
     if (this.#watchers.size === 0 || this.#ended !== undefined) return
     const { clock, logger, proc } = this.#parts
-    const backoff = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** Math.min(this.#failures, 5))
     const due = this.#held === undefined ? 0 : this.#held.renewAt - clock.now()
-    const delay = Math.max(due, this.#failures === 0 ? 0 : backoff)
+    const delay = Math.max(due, this.#failures === 0 ? 0 : this.#backoffMs())
     this.#timer = clock.after(delay, () => {
       this.#renew().catch((error: unknown) =>
         logger.warn('the svid of a task could not be renewed', { proc, error }),

@@ -9,17 +9,20 @@ import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { HubOp, HubParams, HubResults } from '#shared/protocol/hub-ops.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { ProcessRecord } from '../audit/process-table.ts'
+import { RateBucket } from '../rate.ts'
 import type { RunAs } from '../sandbox/sandbox.ts'
 import { BundleWatch } from './bundles.ts'
 import { makePlace, placedTasks, removePlace, socketOf } from './place.ts'
 import { workloadDefinition, WorkloadService } from './service.ts'
-import { TaskIdentity, type TaskHub } from './task.ts'
+import { TaskIdentity, type Deniable, type NewTask, type TaskHub } from './task.ts'
 import { TaskSocket } from './task-socket.ts'
 
 /** What a node asks its hub for its tasks. */
 export type TaskOp = Extract<HubOp, 'bundles' | 'task.svid' | 'task.jwt' | 'task.ended'>
 
 export interface WorkloadApiParts {
+  /** of the node itself */
+  readonly node: SpiffeId
   readonly workspaceRoot: string
   readonly runAs: RunAs
   readonly trust: SvidValidator
@@ -27,13 +30,15 @@ export interface WorkloadApiParts {
   readonly logger: Logger
   /** Rejects with ZT-503-NATS while the node is not connected. */
   readonly ask: <Op extends TaskOp>(op: Op, params: HubParams[Op]) => Promise<HubResults[Op]>
-  readonly find: (proc: ProcId) => Pick<ProcessRecord, 'owner' | 'state'> | undefined
-  /** whether a name is on the deny list of this moment */
-  readonly isDenied: (id: SpiffeId) => boolean
+  readonly find: (proc: ProcId) => Pick<ProcessRecord, 'owner' | 'ownerX5t' | 'agent' | 'state'> | undefined
+  /** whether the deny list of this moment names it */
+  readonly isDenied: (who: Deniable) => boolean
 }
 
 /** How long a task that has ended may take to read that it has. */
 const FAREWELL_MS = 1000
+// Of all tasks together, far below what the hub takes from a node: anchors and the deny list go the same way.
+const NODE_RATE = { burst: 250, perSecond: 10 }
 
 interface Served {
   readonly task: TaskIdentity
@@ -43,6 +48,7 @@ interface Served {
 export class WorkloadApi {
   readonly #parts: WorkloadApiParts
   readonly #bundles: BundleWatch
+  readonly #rate: RateBucket
   readonly #served = new Map<ProcId, Served>()
   readonly #opening = new Set<ProcId>()
   readonly #ending = new Set<ProcId>()
@@ -50,16 +56,18 @@ export class WorkloadApi {
   constructor(parts: WorkloadApiParts) {
     this.#parts = parts
     const { trust, clock, logger, ask } = parts
+    this.#rate = new RateBucket(clock, NODE_RATE)
     this.#bundles = new BundleWatch({ trust, clock, logger, ask: (request) => ask('bundles', request) })
   }
 
   /** Makes the socket of a task that is about to start. ZT-412-FACT; ZT-500-SPAWN for what the system refuses. */
-  async begin(proc: ProcId, owner: SpiffeId): Promise<void> {
+  async begin(task: NewTask): Promise<void> {
     const { workspaceRoot } = this.#parts
+    const { proc } = task
     this.#opening.add(proc)
     try {
       makePlace(workspaceRoot, proc)
-      await this.#serve(proc, owner)
+      await this.#serve(task)
     } catch (cause) {
       removePlace(workspaceRoot, proc)
       if (isZtError(cause)) throw cause
@@ -88,7 +96,7 @@ export class WorkloadApi {
       const lives = record?.state === 'accepted' || record?.state === 'running'
       try {
         if (this.#served.has(proc)) await (lives ? undefined : this.ended(proc))
-        else if (lives) await this.#serve(proc, record.owner)
+        else if (lives) await this.#serve(taskOf(proc, record))
         else await this.#tellEnd(proc)
       } catch (error) {
         logger.error('the socket of a task could not be made again', { proc, error })
@@ -113,13 +121,14 @@ export class WorkloadApi {
     this.#served.clear()
   }
 
-  async #serve(proc: ProcId, owner: SpiffeId): Promise<void> {
-    const { workspaceRoot, runAs, trust, clock, logger, ask, isDenied } = this.#parts
+  async #serve(begun: NewTask): Promise<void> {
+    const { workspaceRoot, runAs, trust, clock, logger, node, isDenied } = this.#parts
+    const { proc } = begun
     const hub: TaskHub = {
-      svid: (params) => ask('task.svid', params),
-      jwt: (params) => ask('task.jwt', params),
+      svid: (params) => this.#ask('task.svid', params),
+      jwt: (params) => this.#ask('task.jwt', params),
     }
-    const task = new TaskIdentity({ proc, owner, trust, clock, logger, hub, isDenied })
+    const task = new TaskIdentity({ ...begun, node, trust, clock, logger, hub, isDenied })
     const path = socketOf(workspaceRoot, proc)
     const bundles = this.#bundles
     const socket = await TaskSocket.listen({
@@ -127,12 +136,17 @@ export class WorkloadApi {
       runAs,
       logger,
       clock,
-      serve: (grpc, server) => {
-        const service = new WorkloadService({ grpc, task, bundles, clock, logger })
+      serve: (grpc, server, flooded) => {
+        const service = new WorkloadService({ grpc, task, bundles, clock, logger, flooded })
         server.addService(workloadDefinition(), service.handlers())
       },
     })
     this.#served.set(proc, { task, socket })
+  }
+
+  async #ask<Op extends 'task.svid' | 'task.jwt'>(op: Op, params: HubParams[Op]): Promise<HubResults[Op]> {
+    if (!this.#rate.take()) throw new ZtError('ZT-429-RATE', 'the tasks of the node ask for too much')
+    return this.#parts.ask(op, params)
   }
 
   async #tellEnd(proc: ProcId): Promise<void> {
@@ -149,5 +163,14 @@ export class WorkloadApi {
     } finally {
       this.#ending.delete(proc)
     }
+  }
+}
+
+function taskOf(proc: ProcId, record: Pick<ProcessRecord, 'owner' | 'ownerX5t' | 'agent'>): NewTask {
+  const { owner: id, ownerX5t, agent } = record
+  return {
+    proc,
+    agent: agent ?? undefined,
+    owner: { id, ...(ownerX5t !== null && { thumbprint: ownerX5t }) },
   }
 }

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseProcId } from '#shared/identity/names.ts'
 import { TaskOffice } from '#test/support/task-office.ts'
+import { encode } from '#test/support/workload-client.ts'
+import { WorkloadFixture } from '#test/support/workload-fixture.ts'
 
 const HOUR_S = 3600
 
@@ -41,5 +43,27 @@ describe('a task that asks without end', () => {
     for (let n = 0; n < 300; n += 1)
       await assert.rejects(office.tasks.jwt(params, asking), { code: 'ZT-403-TASK' })
     await office.jwt()
+  })
+})
+
+describe('tasks that ask their node without end', () => {
+  it('ask its hub six times in half a minute each, and together what leaves their node enough', async (t) => {
+    const fixture = await WorkloadFixture.create(t)
+    const tasks = await Promise.all(Array.from({ length: 6 }, () => fixture.begin(t)))
+    const askAll = async (round: number): Promise<number> => {
+      const before = fixture.hub.asked.length
+      const requests = Array.from({ length: 64 }, (_, n) =>
+        encode('JWTSVIDRequest', { audience: [`a-${round}-${n}`] }),
+      )
+      const asking = tasks.map(async ({ client }) => {
+        for (const request of requests) await client.unary('FetchJWTSVID', request).catch(() => undefined)
+      })
+      await Promise.all(asking)
+      return fixture.hub.asked.length - before
+    }
+    assert.equal(await askAll(0), 250)
+    fixture.clock.advance(30_000)
+    const later = await askAll(1)
+    assert.ok(later <= 36 + 6, `${later} questions`)
   })
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { geteuid, getegid } from 'node:process'
 import type { TestContext } from 'node:test'
 import { socketOf } from '#node-agent/workload-api/place.ts'
+import type { NewTask } from '#node-agent/workload-api/task.ts'
 import { WorkloadApi, type TaskOp } from '#node-agent/workload-api/workload-api.ts'
 import { issueSvid } from '#pki/issuance/issue.ts'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
@@ -39,6 +40,8 @@ export class FakeTaskHub {
   readonly foreign: NamedBundle[] = []
   /** what every question is answered with, if it is set */
   failure: ZtError | undefined
+  /** the same for one kind of question */
+  readonly failures: Map<TaskOp, ZtError> = new Map()
   /** the name that it gives, whoever asks */
   agent = 'reports'
   task: string | undefined
@@ -55,7 +58,8 @@ export class FakeTaskHub {
 
   async ask<Op extends TaskOp>(op: Op, params: HubParams[Op]): Promise<HubResults[Op]> {
     this.asked.push({ op, params })
-    if (this.failure !== undefined) throw this.failure
+    const failure = this.failure ?? this.failures.get(op)
+    if (failure !== undefined) throw failure
     const answers: { readonly [K in TaskOp]: (params: HubParams[K]) => HubResults[K] } = {
       bundles: () => ({ bundles: [this.#own(), ...this.foreign], more: false }),
       'task.svid': (asked) => this.#svid(asked),
@@ -105,6 +109,9 @@ export class WorkloadFixture {
   readonly hub: FakeTaskHub
   readonly workspaceRoot: string
   readonly owner: SpiffeId
+  /** of the certificate with which the owner asked for the tasks */
+  readonly ownerX5t: string = 'B'.repeat(43)
+  readonly node: SpiffeId
   readonly trust: SvidValidator
   readonly states: Map<ProcId, State> = new Map()
   readonly denied: Set<string> = new Set()
@@ -117,6 +124,7 @@ export class WorkloadFixture {
     this.trust = new SvidValidator(pki.bundle)
     this.workspaceRoot = join(dir, 'w')
     this.owner = parseSpiffeId(`spiffe://${pki.trustDomain}/operator/alice`)
+    this.node = parseSpiffeId(`spiffe://${pki.trustDomain}/node/n1`)
     mkdirSync(this.workspaceRoot, { mode: 0o711 })
     this.#api = this.#agent()
   }
@@ -144,8 +152,12 @@ export class WorkloadFixture {
   async begin(t: TestContext): Promise<{ readonly proc: ProcId; readonly client: WorkloadClient }> {
     const proc = randomProc()
     this.states.set(proc, 'running')
-    await this.#api.begin(proc, this.owner)
+    await this.#api.begin(this.taskOf(proc))
     return { proc, client: this.connect(t, proc) }
+  }
+
+  taskOf(proc: ProcId): NewTask {
+    return { proc, agent: 'reports', owner: { id: this.owner, thumbprint: this.ownerX5t } }
   }
 
   connect(t: TestContext, proc: ProcId): WorkloadClient {
@@ -164,9 +176,12 @@ export class WorkloadFixture {
       ask: (op, params) => this.hub.ask(op, params),
       find: (proc) => {
         const state = this.states.get(proc)
-        return state === undefined ? undefined : { owner: this.owner, state }
+        return state === undefined
+          ? undefined
+          : { owner: this.owner, ownerX5t: this.ownerX5t, agent: 'reports', state }
       },
-      isDenied: (id) => this.denied.has(id),
+      node: this.node,
+      isDenied: ({ id, thumbprint = '' }) => this.denied.has(id) || this.denied.has(thumbprint),
     })
   }
 }

@@ -161,6 +161,8 @@ function added(log: NodeLog, changes: object = {}) {
     txn: randomUUID(),
     owner: OWNER,
     exe: '/bin/true',
+    ownerX5t: 'B'.repeat(43),
+    agent: null,
     exeSha256: 'A'.repeat(43),
     ...changes,
   }

@@ -95,6 +95,56 @@ describe('the identity of a task', () => {
     assert.equal(await codeOf(denied.client.stream('FetchX509SVID')), status.PERMISSION_DENIED)
   })
 
+  const line: Record<string, (fixture: WorkloadFixture) => string> = {
+    'the certificate with which it was asked for': ({ ownerX5t }) => ownerX5t,
+    'its node': ({ node }) => node,
+  }
+  for (const [what, nameOf] of Object.entries(line))
+    for (const restarted of [false, true])
+      it(`is refused at once where ${what} is denied${restarted ? ', by the next agent too' : ''}`, async (t) => {
+        const fixture = await WorkloadFixture.create(t)
+        const { client } = await fixture.begin(t)
+        if (restarted) await fixture.restart()
+        const stream = await eventually('a stream', async () => {
+          const again = client.stream('FetchX509SVID')
+          await eventually(
+            'anything',
+            () => again.messages.length > 0 || again.ended !== undefined || undefined,
+          )
+          return again.ended === undefined ? again : undefined
+        })
+        fixture.denied.add(nameOf(fixture))
+        fixture.api.denialsChanged()
+        assert.equal(await codeOf(stream), status.PERMISSION_DENIED)
+        const asked = fixture.hub.asked.length
+        assert.equal(await codeOf(client.stream('FetchX509SVID')), status.PERMISSION_DENIED)
+        assert.equal(fixture.hub.asked.length, asked)
+      })
+
+  it('is not asked for anew by each request of a task that is refused', async (t) => {
+    const fixture = await WorkloadFixture.create(t)
+    const { client } = await fixture.begin(t)
+    fixture.hub.failure = new ZtError('ZT-403-TASK', 'ended')
+    for (let n = 0; n < 30; n += 1)
+      assert.equal(await codeOf(client.stream('FetchX509Bundles')), status.PERMISSION_DENIED)
+    assert.equal(fixture.hub.count('task.svid'), 1)
+    fixture.clock.advance(2000)
+    fixture.hub.failure = undefined
+    await first(client.stream('FetchX509SVID'))
+  })
+
+  it('asks for bundles once in a second, where the hub gives none', async (t) => {
+    const fixture = await WorkloadFixture.create(t)
+    const { client } = await fixture.begin(t)
+    fixture.hub.failures.set('bundles', new ZtError('ZT-503-NATS', 'no'))
+    for (let n = 0; n < 10; n += 1)
+      assert.equal(await codeOf(client.stream('FetchX509Bundles')), status.UNAVAILABLE)
+    assert.equal(fixture.hub.count('bundles'), 1)
+    fixture.clock.advance(1000)
+    assert.equal(await codeOf(client.stream('FetchX509Bundles')), status.UNAVAILABLE)
+    assert.equal(fixture.hub.count('bundles'), 2)
+  })
+
   it('needs a path that a socket can have', async (t) => {
     const fixture = await WorkloadFixture.create(t)
     const long = join(fixture.workspaceRoot, 'x'.repeat(80))
@@ -107,7 +157,7 @@ describe('the identity of a task', () => {
   it('is made once for a process', async (t) => {
     const fixture = await WorkloadFixture.create(t)
     const { proc } = await fixture.begin(t)
-    await assert.rejects(fixture.api.begin(proc, fixture.owner), { code: 'ZT-500-SPAWN' })
+    await assert.rejects(fixture.api.begin(fixture.taskOf(proc)), { code: 'ZT-500-SPAWN' })
   })
 
   it('leaves alone what is no folder of a task', async (t) => {
