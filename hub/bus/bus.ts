@@ -5,7 +5,7 @@ import type { Channel, ChannelMessage } from '#shared/host/channel.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
-import type { HubEnvelope } from '#shared/protocol/envelope.ts'
+import { MAX_ENVELOPE_BYTES, type HubEnvelope } from '#shared/protocol/envelope.ts'
 import { sealReceipt, type Outcome } from '#shared/protocol/receipt.ts'
 import { DENY_SUBJECT, inboxPrefix } from '#shared/protocol/subjects.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
@@ -86,7 +86,11 @@ export class HubBus {
   #take(message: ChannelMessage): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const tag = this.#parts.gate.senderOf(message.subject)
-    // Not hashed for a row either: what is dropped must cost next to nothing.
+    // Not hashed for a row either: what is dropped must cost next to nothing. What is too large is not kept until its turn.
+    if (message.data.length > MAX_ENVELOPE_BYTES) {
+      this.#parts.refusals.count({ type: 'cmd.rejected', code: 'ZT-413-SIZE', from: tag })
+      return Promise.resolve()
+    }
     if (this.#parts.gate.hasRoom(tag) && this.#queue.offer(tag, { message, done: resolve })) return promise
     this.#parts.refusals.count({ type: 'cmd.rejected', code: 'ZT-429-RATE', from: tag })
     return Promise.resolve()

@@ -116,17 +116,19 @@ export class Registry {
    * ZT-413-SIZE, ZT-422-SPIFFE-ID.
    */
   async revoke(wish: DenyTarget & AskedGrounds, asking: Asking): Promise<Done<HubResults['revoke']>> {
-    const { revocation } = this.#parts
+    const { revocation, store, clock } = this.#parts
     const grounds = groundsOf(wish)
     if ('id' in wish) {
-      const { ver, row } = await revocation.revoke(wish.id, grounds, this.#requireRevoke(asking, wish.id))
-      return { result: { ver, id: wish.id }, row }
+      const decided = this.#requireRevoke(asking, wish.id)
+      const { ver, row } = await revocation.revoke(wish.id, grounds, decided)
+      const live = await store.svids.live(wish.id, clock.now())
+      return { result: { ver, id: wish.id, live }, row }
     }
     const certificate = await this.#certificate(wish.thumbprint)
     const id = parseSpiffeId(certificate.id)
     const decided = this.#requireRevoke(asking, id)
     const { ver, row } = await revocation.revokeCertificate(certificate, grounds, decided)
-    return { result: { ver, id }, row }
+    return { result: { ver, id, live: 1 }, row }
   }
 
   /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-404-CERT, ZT-422-SPIFFE-ID. */

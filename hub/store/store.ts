@@ -254,6 +254,8 @@ export interface SvidLedger {
   record(svid: SvidRecord): Promise<void>
   /** The one of this thumbprint, unless it has expired at `now`. */
   find(thumbprint: string, now: number): Promise<SvidRecord | undefined>
+  /** How many of `id` have not expired at `now`. */
+  live(id: string, now: number): Promise<number>
   /** Forgets the others of `id`, which nobody shows any more. */
   endOthers(id: string, thumbprint: string): Promise<void>
   /** How many have not expired at `now`, for each root that has any. */

@@ -167,7 +167,8 @@ export interface HubResults extends TrustResults, AttestationResults {
   /** version of the deny list that holds the revocation */
   readonly 'node.revoke': { readonly ver: number }
   /** `id`: whom it is about, also where a certificate was named */
-  readonly revoke: { readonly ver: number; readonly id: SpiffeId }
+  /** `live`: certificates that the identity had; none, where a name was mistyped */
+  readonly revoke: { readonly ver: number; readonly id: SpiffeId; readonly live: number }
   readonly allow: { readonly ver: number; readonly id: SpiffeId }
   readonly 'can-i': {
     readonly allowed: boolean
@@ -187,7 +188,8 @@ export interface HubResults extends TrustResults, AttestationResults {
 const empty: Parser<Empty> = object({})
 const encKeyParams = object({ enc_key: compactField })
 const version = object({ ver: integer({ min: 0 }) })
-const revoked = object({ ver: integer({ min: 0 }), id: spiffeIdField })
+const allowed = object({ ver: integer({ min: 0 }), id: spiffeIdField })
+const revoked = object({ ver: integer({ min: 0 }), id: spiffeIdField, live: integer({ min: 0 }) })
 const grounds = { reason: lineField, since: optional(secondsField) }
 
 function byTarget<A, B>(byId: Parser<A>, byThumbprint: Parser<B>): Parser<A | B> {
@@ -262,7 +264,7 @@ const RESULTS: { readonly [Op in HubOp]: Parser<HubResults[Op]> } = {
   }),
   'node.revoke': version,
   revoke: revoked,
-  allow: revoked,
+  allow: allowed,
   'can-i': object({ allowed: boolean, reasons: array(lineField, { max: 32 }), decision: uuidField }),
   log: union('kind', {
     checkpoint: object({ kind: literal('checkpoint'), note: noteField }),

@@ -51,6 +51,9 @@ for (const [name, prepare] of Object.entries(STORES)) {
       assert.deepEqual(await svids.find('b', NOW), svid('b'))
       assert.equal(await svids.find('b', NOW + 1000), undefined)
       assert.equal(await svids.find('c', NOW), undefined)
+      const { id } = svid('a')
+      assert.deepEqual([await svids.live(id, NOW), await svids.live(id, NOW + 1000)], [2, 0])
+      assert.equal(await svids.live('spiffe://td/node/n2', NOW), 0)
     })
 
     it('counts after a restart what it counted before', async (t) => {

@@ -28,6 +28,11 @@ export class SqliteSvids implements SvidLedger {
     })
   }
 
+  live(id: string, now: number): Promise<number> {
+    const sql = 'SELECT count(*) AS live FROM svids WHERE id = ? AND expires > ?'
+    return this.#db.read(() => Number(this.#db.get(sql, id, now)?.['live'] ?? 0))
+  }
+
   endOthers(id: string, thumbprint: string): Promise<void> {
     return this.#db.write(() => {
       this.#db.run('DELETE FROM svids WHERE id = ? AND thumbprint <> ?', id, thumbprint)

@@ -69,5 +69,10 @@ export function reportRevocation(outcome: RevocationOutcome, call: Invocation, i
   }
   const whom = fingerprint === undefined ? id : `certificate ${fingerprint} of ${id}`
   io.stdout.write(`${whom} ${verb} (deny list ${ver})\n`)
-  for (const { node, proc } of ended ?? []) io.stdout.write(`${node}/${proc} is ended\n`)
+  reportEnded(ended ?? [], io)
+}
+
+/** Prints what was ended, for people. */
+export function reportEnded(ended: readonly Ended[], io: Io): void {
+  for (const { node, proc } of ended) io.stdout.write(`${node}/${proc} is ended\n`)
 }

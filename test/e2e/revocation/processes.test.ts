@@ -59,4 +59,10 @@ describe('what a revoked operator has running', { skip: needsMesh }, () => {
     assert.equal(code, 8)
     assert.match(stderr, /n2: /)
   })
+
+  it('warns of a name that nobody has, for it may be mistyped', async () => {
+    const { code, stderr } = await mesh.ztctl(['revoke', 'operator/bbo', '--yes'])
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /warning: no certificate of spiffe:\/\/[^/]+\/operator\/bbo is alive/)
+  })
 })

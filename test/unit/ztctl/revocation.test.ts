@@ -55,6 +55,7 @@ describe('a moment of the past', () => {
     '2026-11-22T12:00:01Z',
     '-1h',
     '40d',
+    '500000h',
   ])
     it(`is not "${text}"`, () =>
       assert.throws(() => parseMoment(text, '--since', NOW), { code: 'ZT-400-USAGE' }))

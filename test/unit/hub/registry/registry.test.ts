@@ -139,6 +139,19 @@ describe('the registry', () => {
     await assert.rejects(registry.revoke({ id: EVE, reason: 'x' }, by(alice)), { code: 'ZT-403-POLICY' })
   })
 
+  it('says how many certificates a revoked identity has: of a name that is mistyped, none', async () => {
+    const record = { issuer: 'rung-1', root: 'a'.repeat(64) }
+    for (const [thumbprint, expires] of [
+      ['a', TEST_NOW + 1],
+      ['b', TEST_NOW],
+    ] as const)
+      await store.svids.record({ ...record, id: EVE, thumbprint, expires })
+    const lives = async (id: typeof EVE): Promise<number | undefined> =>
+      (await registry.revoke({ id, reason: 'x' }, by(alice))).result.live
+    assert.equal(await lives(EVE), 1)
+    assert.equal(await lives(parseSpiffeId('spiffe://mesh.example/operator/eev')), 0)
+  })
+
   describe('a certificate that is revoked by its fingerprint', () => {
     const credential = (change: object): Parameters<HubStore['credentials']['add']>[0] => ({
       id: bob.id,
@@ -166,7 +179,7 @@ describe('the registry', () => {
 
     it('is denied, its connection ended, and its identity goes on', async () => {
       const { result } = await registry.revoke(wish(), by(alice))
-      assert.deepEqual(result, { ver: TEST_NOW / 1000, id: bob.id })
+      assert.deepEqual(result, { ver: TEST_NOW / 1000, id: bob.id, live: 1 })
       assert.throws(() => denials.list.check(bob), { code: 'ZT-403-REVOKED' })
       denials.list.check({ id: bob.id, thumbprint: later.thumbprint })
       assert.deepEqual(ended, ['UA'])
