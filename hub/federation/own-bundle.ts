@@ -6,6 +6,7 @@ import type { Clock } from '#shared/host/clock.ts'
 import { buildBundleDocument, type OwnBundle } from '#shared/spiffe/bundle-document.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { RowWriter } from '../audit/rows.ts'
+import { MAX_REFRESH_HINT_S } from '../jwt/jwt-authority.ts'
 import type { FederationStore } from '../store/store.ts'
 
 export interface PublicationParts {
@@ -37,7 +38,9 @@ export class Publication {
 
   async #current(): Promise<string> {
     const { trust, jwt, store, rows, clock } = this.#parts
-    const { trustDomain, roots, refreshHint } = trust.bundle
+    const { trustDomain, roots } = trust.bundle
+    // Roots change in days, as the signed bundle's hint may say; the keys of JWT-SVIDs do in hours (Federation §5.2).
+    const refreshHint = Math.min(trust.bundle.refreshHint, MAX_REFRESH_HINT_S)
     const keys = jwt()
     const content = {
       roots: roots.map((root) => root.thumbprint),

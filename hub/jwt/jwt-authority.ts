@@ -15,6 +15,8 @@ import type { JwtKeyStore } from '../store/store.ts'
 
 const ROTATE_MS = 24 * 60 * 60_000
 const PUBLISH_MS = 2 * 60 * 60_000
+/** The most that a bundle with these keys may say as its refresh hint, seconds: a key is shown five hints before it signs. */
+export const MAX_REFRESH_HINT_S: number = PUBLISH_MS / 5 / 1000
 /** How far apart two clocks may be, milliseconds. */
 const SKEW_MS = 60_000
 
