@@ -102,6 +102,7 @@ const TABLE = {
     summary: 'sign with the key of this file; repeatable',
   },
   kill: { kind: 'switch', summary: 'also end the processes that it has running, on every node' },
+  map: { kind: 'switch', summary: 'all bundles, as one SPIFFE bundle map' },
   'no-headers': { kind: 'switch', summary: 'leave the heading out of tables' },
   node: {
     kind: 'text',

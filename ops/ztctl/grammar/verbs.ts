@@ -336,9 +336,13 @@ export const VERBS: readonly VerbSpec[] = [
     examples: [
       { what: 'our own, for the other side', line: 'ztctl federation bundle > mesh.example.json' },
       { what: 'the one that the hub fetched', line: 'ztctl federation bundle other.example' },
+      {
+        what: 'all of them, for a program that reads a map',
+        line: 'ztctl federation bundle --map > map.json',
+      },
     ],
     operands: [{ name: 'TRUST-DOMAIN', required: false }],
-    flags: [],
+    flags: ['map'],
   },
   {
     ...NOTHING,
