@@ -6,7 +6,7 @@ import { ZtError } from '#shared/errors/error.ts'
 import { findBubblewrap, seccompArch, type BubblewrapTool } from './bubblewrap-tool.ts'
 import { parseCapabilities, type Capability } from './capabilities.ts'
 import { hostRoot, hostSystem, masks, resolver } from './host-tree.ts'
-import { requireNoSockets } from './host-sockets.ts'
+import { HostSockets } from './host-sockets.ts'
 import { probeSandboxOf } from './probe.ts'
 import { renderProfile, WORKLOAD_ENDPOINT, WORKSPACE, type Profile, type Step } from './profile.ts'
 import {
@@ -53,6 +53,7 @@ function missingTools(): Finding[] {
 
 class Bubblewrap {
   readonly #dir: string
+  readonly #sockets = new HostSockets()
   #tool: BubblewrapTool | undefined
   /** of each profile that was used: its rendering, and the filter as an open file */
   readonly #ready = new Map<string, { readonly profile: Profile; readonly filterFd: number }>()
@@ -63,7 +64,7 @@ class Bubblewrap {
 
   plan(spec: SandboxSpec): SandboxPlan {
     const { profile, filterFd } = this.#prepare(parseCapabilities(spec.caps))
-    if (profile.identity) requireNoSockets(spec.masks)
+    if (profile.identity) this.#sockets.requireNone(spec.masks)
     const user = hostUser(spec.runAs)
     this.#tool ??= requireTool()
     const options = nulSeparated([

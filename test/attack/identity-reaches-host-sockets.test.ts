@@ -90,4 +90,20 @@ describe('a socket of the host, for a process with an identity', { skip: needsSa
       assert.equal(stdout, 'ran')
     },
   )
+
+  it('in a system folder is found too where it was named from that folder', { skip: rootOnly }, async (t) => {
+    const dir = mkdtempSync('/usr/local/ztmesh-attack-')
+    t.after(() => rmSync(dir, { recursive: true, force: true }))
+    const before = process.cwd()
+    process.chdir(dir)
+    try {
+      await listen(t, 'named-from-here')
+    } finally {
+      process.chdir(before)
+    }
+    await assert.rejects(perl('print "ran"'), {
+      code: 'ZT-412-FACT',
+      details: { fact: 'socket', path: join(dir, 'named-from-here') },
+    })
+  })
 })
