@@ -40,8 +40,8 @@ export function ecKeys(namedCurve: 'P-256' | 'P-384' | 'P-521' = 'P-256'): KeyPa
   return pairOf(generateKeyPairSync('ec', { namedCurve }).privateKey)
 }
 
-export function rsaKeys(modulusLength: number = 2048, publicExponent: number = 65_537): KeyPair {
-  return pairOf(generateKeyPairSync('rsa', { modulusLength, publicExponent }).privateKey)
+export function rsaKeys(modulusLength: number = 2048): KeyPair {
+  return pairOf(generateKeyPairSync('rsa', { modulusLength }).privateKey)
 }
 
 /** An odd number of 2048 bits that is 65537 modulo all of the first 39 odd primes, as moduli of CVE-2017-15361 are a power of it. */
