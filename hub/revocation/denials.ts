@@ -96,7 +96,8 @@ export class Denials {
 
   /** Closes what denies the target: its data from before stays suspect. `write` as with deny(). */
   lift(target: Target, write: Change['write']): Promise<DenyChange> {
-    const now = this.#nowS()
+    // The whole second is suspect: rounded down, the end would come before what was done in it.
+    const now = Math.ceil(this.#parts.clock.now() / 1000)
     return this.#inTurn({ edit: (entries) => withLifted(entries, target, now), write })
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { eventually } from '#test/support/eventually.ts'
 import { needsMesh, startTestMesh, type TestMesh } from '#test/support/mesh.ts'
 
 interface Quarantined {
@@ -41,6 +42,8 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
     await mesh.out(['login'])
     await mesh.out(['revoke', fingerprint, '--yes', '--since', '10m', '--reason', 'copied'])
     await mesh.out(['allow', fingerprint])
+    const clear = Math.ceil(Date.now() / 1000) * 1000
+    await eventually('the suspect second to end', () => (Date.now() > clear ? true : undefined))
     clean = await mesh.spawn('n1', ['printf', 'clean'])
   })
   after(() => mesh?.end())

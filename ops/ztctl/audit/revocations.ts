@@ -27,11 +27,12 @@ export class Revocations {
   }
 
   #close(row: RowBody): void {
-    const { kind, value, from } = entryOf(row)
+    const { kind, value } = entryOf(row)
+    const until = Math.ceil((row.ts ?? 0) / 1000)
     // Nobody is denied by rows from before; those that said it twice are all over.
     this.#entries = this.#entries.map((entry) =>
       entry.kind === kind && entry.value === value && entry.until === undefined
-        ? { ...entry, until: Math.max(entry.from, from) }
+        ? { ...entry, until: Math.max(entry.from, until) }
         : entry,
     )
   }

@@ -253,6 +253,16 @@ describe('the registry', () => {
       assert.deepEqual(rows.rows, [])
     })
 
+    it('leaves the whole second suspect in which it is allowed: what was done in it may be from before', async () => {
+      clock.advance(200)
+      await registry.revoke(wish(), by(alice))
+      clock.advance(500)
+      await registry.allow({ thumbprint: bob.thumbprint }, by(alice))
+      const suspect = new Quarantine(denials.entries)
+      assert.ok(suspect.of({ id: bob.id, thumbprint: bob.thumbprint, began: TEST_NOW + 100 }))
+      assert.equal(suspect.of({ id: bob.id, began: TEST_NOW + 1000 }), undefined)
+    })
+
     it('is taken again at once when it is allowed, and its time stays suspect', async () => {
       await registry.revoke(wish(), by(alice))
       clock.advance(2000)
