@@ -69,7 +69,6 @@ export class Renewals {
 
   async #renew(): Promise<void> {
     const { admit, open, adopt, logger } = this.#parts
-    this.#urgent = new AbortController()
     const next = await open(await admit())
     if (this.#end.signal.aborted) {
       await next.channel.close()
@@ -78,6 +77,8 @@ export class Renewals {
     await adopt(next)
     const before = this.#current
     this.#current = next
+    // What was urgent until now was about the one before, which says so twice: refused, then closed.
+    this.#urgent = new AbortController()
     this.#watch(next)
     if (before !== undefined) this.#retire(before)
     const { identity, lvl, fence } = next.admission

@@ -99,6 +99,20 @@ describe('renewal', () => {
     await run
   })
 
+  it('comes once for a connection that is refused and then closed', async () => {
+    const { events, renewals, settle, listeners, ends } = setUp()
+    const run = renewals.run()
+    await settle()
+    listeners.get(1)?.({ kind: 'unauthorized' })
+    await Promise.resolve()
+    listeners.get(1)?.({ kind: 'unauthorized' })
+    ends.get(1)?.resolve({ kind: 'closed' })
+    await settle()
+    assert.deepEqual(events, ['open 1', 'adopt 1', 'open 2', 'adopt 2', 'retire 1'])
+    await renewals.close(1000)
+    await run
+  })
+
   it('comes at once when the connection has ended', async () => {
     const { events, renewals, settle, ends } = setUp()
     const run = renewals.run()
