@@ -35,7 +35,7 @@ node_modules/.stamp: package.json package-lock.json
 	@touch $@
 
 ##@ Check
-check: fmt-check lint types test-unit  ## format, lint, types, unit and architecture tests: under a minute
+check: fmt-check lint types test-unit  ## format, lint, types, unit and architecture tests: a minute or two
 fmt: node_modules/.stamp  ## format everything
 	oxfmt .
 errors-doc: node_modules/.stamp  ## write docs/errors.md from the table of codes
@@ -50,7 +50,7 @@ test-unit: node_modules/.stamp  ## tests that need nothing but Node
 	$(RUN_TESTS) 'test/unit/**/*.test.ts' test/architecture.test.ts test/docs.test.ts
 
 ##@ Test
-test: setup tools  ## every test but the slow ones: under 10 minutes on 2 cores
+test: setup tools  ## every test but the slow ones: about 10 minutes on 2 cores
 	$(RUN_TESTS) 'test/**/*.test.ts'
 test-contract: setup tools  ## each seam's suite, against every implementation
 	$(RUN_TESTS) 'test/contract/**/*.test.ts'
