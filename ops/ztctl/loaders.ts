@@ -1,7 +1,7 @@
 // Where the code of each verb is. Every import is lazy: `ztctl version` loads nothing of `ztctl run`.
 import type { Io } from './io.ts'
 import type { Invocation } from './grammar/invocation.ts'
-import type { VerbName } from './grammar/verbs.ts'
+import type { VerbName } from './grammar/verb-spec.ts'
 
 /** Does what was asked and resolves to the exit status; what it throws is reported by main. */
 export type Execute = (call: Invocation, io: Io) => Promise<number>

@@ -1,6 +1,7 @@
 // What can be completed, read off the grammar: the three shells differ only in how it is said.
 import { flagSpec, type FlagName } from '../grammar/flags.ts'
-import { GLOBAL_FLAGS, VERBS, type VerbSpec } from '../grammar/verbs.ts'
+import type { VerbSpec } from '../grammar/verb-spec.ts'
+import { GLOBAL_FLAGS, VERBS } from '../grammar/verbs.ts'
 
 export type ValueSource =
   | { readonly kind: 'words'; readonly words: readonly string[] }

@@ -1,7 +1,6 @@
 // The verbs about machines' proofs and the PCR policy: a part of the table in verbs.ts.
-import type { VerbSpec } from './verbs.ts'
+import { NOTHING, type VerbSpec } from './verb-spec.ts'
 
-const NOTHING = { operands: [], command: 'none', nodes: 'none', remoteExit: 'never' } as const
 const NODE = [{ name: 'NAME', required: true, complete: 'node' }] as const
 const FILE = [{ name: 'FILE', required: true, complete: 'file' }] as const
 

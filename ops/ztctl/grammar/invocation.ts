@@ -2,7 +2,7 @@
 import { parseDuration } from './duration.ts'
 import { flagSpec, type FlagName } from './flags.ts'
 import { quoted, usageError } from './usage-error.ts'
-import type { VerbSpec } from './verbs.ts'
+import type { VerbSpec } from './verb-spec.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

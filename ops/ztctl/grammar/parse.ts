@@ -4,7 +4,8 @@ import { findLong, findShort, flagSpec, type FlagName } from './flags.ts'
 import { checkChoice, Flags, type Environment, type Invocation } from './invocation.ts'
 import { suggest } from './suggest.ts'
 import { quoted, usageError } from './usage-error.ts'
-import { findVerb, GLOBAL_FLAGS, GROUPS, VERBS, type VerbSpec } from './verbs.ts'
+import type { VerbSpec } from './verb-spec.ts'
+import { findVerb, GLOBAL_FLAGS, GROUPS, VERBS } from './verbs.ts'
 
 interface Scanned {
   readonly words: string[]

@@ -1,7 +1,5 @@
 // The verbs about roots, bundles, ladders and ceremonies: a part of the table in verbs.ts.
-import type { VerbSpec } from './verbs.ts'
-
-const NOTHING = { operands: [], command: 'none', nodes: 'none', remoteExit: 'never' } as const
+import { NOTHING, type VerbSpec } from './verb-spec.ts'
 
 export const TRUST_VERBS: readonly VerbSpec[] = [
   {

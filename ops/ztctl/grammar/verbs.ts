@@ -3,71 +3,7 @@
 import type { FlagName } from './flags.ts'
 import { ATTESTATION_VERBS } from './attestation-verbs.ts'
 import { TRUST_VERBS } from './trust-verbs.ts'
-
-export type VerbName =
-  | 'allow'
-  | 'audit verify'
-  | 'bundle import'
-  | 'bundle show'
-  | 'can-i'
-  | 'ceremony anchor'
-  | 'completion'
-  | 'doctor'
-  | 'federation bundle'
-  | 'federation ls'
-  | 'help'
-  | 'kill'
-  | 'ladder import'
-  | 'ladder request'
-  | 'ladder status'
-  | 'ladder usage'
-  | 'login'
-  | 'logout'
-  | 'logs'
-  | 'node attest'
-  | 'node inspect'
-  | 'node join-token'
-  | 'node ls'
-  | 'node revoke'
-  | 'pcr-policy apply'
-  | 'pcr-policy draft'
-  | 'pcr-policy keygen'
-  | 'pcr-policy show'
-  | 'pcr-policy sign'
-  | 'ps'
-  | 'revoke'
-  | 'run'
-  | 'spawn'
-  | 'version'
-  | 'whoami'
-
-export interface Operand {
-  readonly name: string
-  readonly required: boolean
-  readonly repeat?: true
-  readonly choices?: readonly string[]
-  readonly complete?: 'node' | 'process' | 'verb' | 'file'
-}
-
-export interface Example {
-  readonly what: string
-  readonly line: string
-}
-
-export interface VerbSpec {
-  readonly name: VerbName
-  readonly summary: string
-  readonly detail?: string
-  readonly examples: readonly Example[]
-  readonly operands: readonly Operand[]
-  readonly flags: readonly FlagName[]
-  /** a command after `--`: never a shell string, always the argument vector itself */
-  readonly command: 'none' | 'optional' | 'required'
-  /** one node, several (the default is all of them), or none at all */
-  readonly nodes: 'none' | 'one' | 'many'
-  /** when the exit status is that of a remote process, and failures of our own are therefore 125 */
-  readonly remoteExit: 'never' | 'with-follow' | 'always'
-}
+import { NOTHING, type VerbSpec } from './verb-spec.ts'
 
 export const GLOBAL_FLAGS: readonly FlagName[] = ['context', 'request-timeout', 'color', 'help']
 const LISTING: readonly FlagName[] = ['output', 'quiet', 'no-headers']
@@ -81,7 +17,6 @@ const PROCESS: readonly FlagName[] = [
   'timeout',
   'output',
 ]
-const NOTHING = { operands: [], command: 'none', nodes: 'none', remoteExit: 'never' } as const
 
 export const VERBS: readonly VerbSpec[] = [
   {

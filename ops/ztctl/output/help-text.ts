@@ -1,7 +1,8 @@
 // Help as text: examples first, then usage, then flags, all out of the tables of the grammar.
 import { flagSpec, type FlagName } from '../grammar/flags.ts'
 import { usageLine } from '../grammar/parse.ts'
-import { GLOBAL_FLAGS, VERBS, type VerbSpec } from '../grammar/verbs.ts'
+import type { VerbSpec } from '../grammar/verb-spec.ts'
+import { GLOBAL_FLAGS, VERBS } from '../grammar/verbs.ts'
 import { renderTable } from './table.ts'
 
 const GROUPS: readonly (readonly [string, readonly string[]])[] = [
