@@ -1,7 +1,15 @@
 // The extensions of vendors' certificates that the check of an EK acts on. Everything else that is critical is kept by
 // its identifier, and the chain that holds it is refused; so are name constraints, which nothing here enforces.
-import { DerReader, malformed, readDer, TAG } from '#shared/x509/der.ts'
-import { KEY_USAGES, type KeyUsage } from '#shared/x509/extensions.ts'
+import { malformed, readDer, TAG, type DerReader } from '#shared/x509/der.ts'
+import {
+  readAuthorityKeyId,
+  readBasicConstraints,
+  readExtendedKeyUsage,
+  readExtensionList,
+  readKeyUsage,
+  readSubjectKeyId,
+  type KeyUsage,
+} from '#shared/x509/extension-values.ts'
 import { OID } from '#shared/x509/oid.ts'
 
 /** Who made the TPM, in the words of its certificate (TCG EK Credential Profile §3.2.9). */
@@ -44,12 +52,12 @@ type Draft = { -readonly [K in keyof EkExtensions]?: EkExtensions[K] }
 type ReadExtension = (value: Uint8Array, draft: Draft) => void
 
 const READERS: ReadonlyMap<string, ReadExtension> = new Map<string, ReadExtension>([
-  [OID.basicConstraints, readBasicConstraints],
-  [OID.keyUsage, readKeyUsage],
-  [OID.extendedKeyUsage, readExtendedKeyUsage],
+  [OID.basicConstraints, (value, draft) => void Object.assign(draft, readBasicConstraints(value))],
+  [OID.keyUsage, (value, draft) => void (draft.keyUsage = readKeyUsage(value))],
+  [OID.extendedKeyUsage, (value, draft) => void (draft.eku = readExtendedKeyUsage(value))],
   [OID.subjectAltName, readSubjectAltName],
-  [OID.subjectKeyId, readSubjectKeyId],
-  [OID.authorityKeyId, readAuthorityKeyId],
+  [OID.subjectKeyId, (value, draft) => void (draft.subjectKeyId = readSubjectKeyId(value))],
+  [OID.authorityKeyId, readIssuerKeyId],
 ])
 
 // RFC 5280 §4.2.1.10 to .14: they limit what an issuer may do and MUST be critical, so one that is not is no less refused.
@@ -58,73 +66,14 @@ const LIMITS: ReadonlySet<string> = new Set([OID.nameConstraints, '2.5.29.36', '
 /** Reads the SEQUENCE OF Extension that `list` is inside of. Throws ZT-422-CERT. */
 export function readEkExtensions(list: DerReader): EkExtensions {
   const draft: Draft = {}
-  const seen = new Set<string>()
-  const critical = new Set<string>()
-  while (!list.done) {
-    const extension = list.enter(TAG.sequence, 'certificate extension')
-    const id = extension.oid()
-    if (extension.peek() === TAG.boolean) {
-      // X.690 §11.5: the default, FALSE, is left out.
-      if (!extension.boolean()) throw malformed('certificate extension', 'writes out that it is not critical')
-      critical.add(id)
-    }
-    const value = extension.next(TAG.octetString)
-    extension.end()
-    // RFC 5280 §4.2: not more than one instance of an extension.
-    if (seen.has(id)) throw malformed('certificate extension', 'is repeated')
-    seen.add(id)
-    READERS.get(id)?.(value, draft)
-  }
-  const notUnderstood = [...seen].filter((id) => LIMITS.has(id) || (critical.has(id) && !READERS.has(id)))
+  const { all, critical } = readExtensionList(list, (id, value) => READERS.get(id)?.(value, draft))
+  const notUnderstood = [...all].filter((id) => LIMITS.has(id) || (critical.has(id) && !READERS.has(id)))
   return { isCa: false, keyUsage: new Set(), ...draft, critical, notUnderstood }
 }
 
-function readBasicConstraints(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'basic constraints')
-  draft.isCa = fields.peek() === TAG.boolean
-  if (draft.isCa && !fields.boolean()) throw malformed('basic constraints', 'writes out the default')
-  if (fields.peek() === TAG.integer) {
-    // RFC 5280 §4.2.1.9: pathLenConstraint only where cA is asserted.
-    if (!draft.isCa) throw malformed('basic constraints', 'limits the path of a certificate that is no CA')
-    draft.pathLen = fields.smallInteger()
-  }
-  fields.end()
-}
-
-function readKeyUsage(value: Uint8Array, draft: Draft): void {
-  const fields = new DerReader(value, 'key usage')
-  const bits = fields.namedBits()
-  fields.end()
-  draft.keyUsage = new Set(bits.map(usageOf))
-}
-
-function usageOf(bit: number): KeyUsage {
-  const usage = KEY_USAGES[bit]
-  if (usage === undefined) throw malformed('key usage', 'has a bit without a meaning')
-  return usage
-}
-
-function readExtendedKeyUsage(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'extended key usage')
-  const purposes: string[] = []
-  while (!fields.done) purposes.push(fields.oid())
-  if (purposes.length === 0) throw malformed('extended key usage', 'is empty')
-  draft.eku = purposes
-}
-
-function readSubjectKeyId(value: Uint8Array, draft: Draft): void {
-  const fields = new DerReader(value, 'subject key identifier')
-  draft.subjectKeyId = fields.next(TAG.octetString)
-  fields.end()
-}
-
-function readAuthorityKeyId(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'authority key identifier')
-  const id = fields.optional(0x80)
-  if (id !== undefined) draft.authorityKeyId = id.content
-  // authorityCertIssuer [1] and its serial [2]: RFC 5280 §4.2.1.1 has them together or not at all.
-  if (fields.optional(0xa1) !== undefined) fields.expect(0x82)
-  fields.end()
+function readIssuerKeyId(value: Uint8Array, draft: Draft): void {
+  const id = readAuthorityKeyId(value)
+  if (id !== undefined) draft.authorityKeyId = id
 }
 
 // T1: the extension may be critical, so it has to be understood, not passed over: one directoryName with the three TCG

@@ -12,7 +12,7 @@ import {
   oid,
   sequence,
 } from '#shared/x509/der-writer.ts'
-import { KEY_USAGES, type KeyUsage } from '#shared/x509/extensions.ts'
+import { KEY_USAGES, type KeyUsage } from '#shared/x509/extension-values.ts'
 import { NAME_TAG } from '#shared/x509/general-name.ts'
 import type { Subtrees } from '#shared/x509/name-constraints.ts'
 import { OID } from '#shared/x509/oid.ts'

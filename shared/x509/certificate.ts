@@ -6,7 +6,7 @@ import { readExtensions, type Extensions } from './extensions.ts'
 import { readName } from './name.ts'
 import { readTime } from './time.ts'
 
-export type { KeyUsage } from './extensions.ts'
+export type { KeyUsage } from './extension-values.ts'
 
 export interface Certificate extends Extensions {
   readonly der: Uint8Array

@@ -1,23 +1,18 @@
 // The extensions of RFC 5280 §4.2 that ztmesh acts on. Anything else that is critical is kept by its identifier, and
 // path validation refuses it.
-import { DerReader, malformed, readDer, TAG } from './der.ts'
+import { malformed, readDer, TAG, type DerReader } from './der.ts'
+import {
+  readAuthorityKeyId,
+  readBasicConstraints,
+  readExtendedKeyUsage,
+  readExtensionList,
+  readKeyUsage,
+  readSubjectKeyId,
+  type KeyUsage,
+} from './extension-values.ts'
 import { NO_NAMES, readGeneralNames, type GeneralNames } from './general-name.ts'
 import { readNameConstraints, type NameConstraints } from './name-constraints.ts'
 import { OID } from './oid.ts'
-
-export const KEY_USAGES = [
-  'digitalSignature',
-  'contentCommitment',
-  'keyEncipherment',
-  'dataEncipherment',
-  'keyAgreement',
-  'keyCertSign',
-  'cRLSign',
-  'encipherOnly',
-  'decipherOnly',
-] as const
-
-export type KeyUsage = (typeof KEY_USAGES)[number]
 
 export interface Extensions {
   readonly sans: GeneralNames
@@ -43,80 +38,36 @@ type Draft = { -readonly [K in keyof Extensions]?: Extensions[K] }
 type ReadExtension = (value: Uint8Array, draft: Draft) => void
 
 const READERS: ReadonlyMap<string, ReadExtension> = new Map<string, ReadExtension>([
-  [OID.basicConstraints, readBasicConstraints],
-  [OID.keyUsage, readKeyUsage],
-  [OID.extendedKeyUsage, readExtendedKeyUsage],
+  [OID.basicConstraints, (value, draft) => void Object.assign(draft, readBasicConstraints(value))],
+  [OID.keyUsage, readSomeKeyUsage],
+  [OID.extendedKeyUsage, (value, draft) => void (draft.eku = readExtendedKeyUsage(value))],
   [OID.subjectAltName, readSubjectAltName],
   [OID.nameConstraints, (value, draft) => void (draft.nameConstraints = readNameConstraints(value))],
-  [OID.subjectKeyId, readSubjectKeyId],
-  [OID.authorityKeyId, readAuthorityKeyId],
+  [OID.subjectKeyId, (value, draft) => void (draft.subjectKeyId = readSubjectKeyId(value))],
+  [OID.authorityKeyId, readIssuerKeyId],
 ])
 
 /** Reads the SEQUENCE OF Extension that `list` is inside of. Throws ZT-422-CERT. */
 export function readExtensions(list: DerReader): Extensions {
   const draft: Draft = {}
-  const seen = new Set<string>()
-  const critical = new Set<string>()
   if (list.done) throw malformed('certificate extensions', 'is empty')
-  while (!list.done) {
-    const extension = list.enter(TAG.sequence, 'certificate extension')
-    const id = extension.oid()
-    if (extension.peek() === TAG.boolean) {
-      // X.690 §11.5: the default, FALSE, is left out.
-      if (!extension.boolean()) throw malformed('certificate extension', 'writes out that it is not critical')
-      critical.add(id)
-    }
-    const value = extension.next(TAG.octetString)
-    extension.end()
-    // RFC 5280 §4.2: not more than one instance of an extension.
-    if (seen.has(id)) throw malformed('certificate extension', 'is repeated')
-    seen.add(id)
-    READERS.get(id)?.(value, draft)
-  }
+  const { all, critical } = readExtensionList(list, (id, value) => READERS.get(id)?.(value, draft))
   return {
     sans: NO_NAMES,
     isCa: false,
     keyUsage: new Set(),
     ...draft,
-    extensionIds: [...seen],
+    extensionIds: [...all],
     critical,
     unknownCritical: [...critical].filter((id) => !READERS.has(id)),
   }
 }
 
-function readBasicConstraints(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'basic constraints')
-  draft.isCa = fields.peek() === TAG.boolean
-  if (draft.isCa && !fields.boolean()) throw malformed('basic constraints', 'writes out the default')
-  if (fields.peek() === TAG.integer) {
-    // RFC 5280 §4.2.1.9: pathLenConstraint only where cA is asserted.
-    if (!draft.isCa) throw malformed('basic constraints', 'limits the path of a certificate that is no CA')
-    draft.pathLen = fields.smallInteger()
-  }
-  fields.end()
-}
-
-function readKeyUsage(value: Uint8Array, draft: Draft): void {
-  const fields = new DerReader(value, 'key usage')
-  const bits = fields.namedBits()
-  fields.end()
+function readSomeKeyUsage(value: Uint8Array, draft: Draft): void {
+  const usages = readKeyUsage(value)
   // RFC 5280 §4.2.1.3: at least one of the bits MUST be set.
-  if (bits.length === 0) throw malformed('key usage', 'is empty')
-  draft.keyUsage = new Set(bits.map(usageOf))
-}
-
-function usageOf(bit: number): KeyUsage {
-  const usage = KEY_USAGES[bit]
-  if (usage === undefined) throw malformed('key usage', 'has a bit without a meaning')
-  return usage
-}
-
-function readExtendedKeyUsage(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'extended key usage')
-  const purposes: string[] = []
-  while (!fields.done) purposes.push(fields.oid())
-  if (purposes.length === 0) throw malformed('extended key usage', 'is empty')
-  draft.eku = purposes
+  if (usages.size === 0) throw malformed('key usage', 'is empty')
+  draft.keyUsage = usages
 }
 
 function readSubjectAltName(value: Uint8Array, draft: Draft): void {
@@ -126,17 +77,7 @@ function readSubjectAltName(value: Uint8Array, draft: Draft): void {
   )
 }
 
-function readSubjectKeyId(value: Uint8Array, draft: Draft): void {
-  const fields = new DerReader(value, 'subject key identifier')
-  draft.subjectKeyId = fields.next(TAG.octetString)
-  fields.end()
-}
-
-function readAuthorityKeyId(value: Uint8Array, draft: Draft): void {
-  const fields = readDer(value, TAG.sequence, 'authority key identifier')
-  const id = fields.optional(0x80)
-  if (id !== undefined) draft.authorityKeyId = id.content
-  // authorityCertIssuer [1] and its serial [2]: RFC 5280 §4.2.1.1 has them together or not at all.
-  if (fields.optional(0xa1) !== undefined) fields.expect(0x82)
-  fields.end()
+function readIssuerKeyId(value: Uint8Array, draft: Draft): void {
+  const id = readAuthorityKeyId(value)
+  if (id !== undefined) draft.authorityKeyId = id
 }

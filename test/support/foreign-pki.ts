@@ -18,7 +18,7 @@ import {
   time,
   wholeBits,
 } from '#shared/x509/der-writer.ts'
-import { KEY_USAGES, type KeyUsage } from '#shared/x509/extensions.ts'
+import { KEY_USAGES, type KeyUsage } from '#shared/x509/extension-values.ts'
 import { OID } from '#shared/x509/oid.ts'
 import { extension } from './raw-certificate.ts'
 
