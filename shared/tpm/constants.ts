@@ -32,6 +32,8 @@ export const COMMAND = {
   quote: 0x158,
   sign: 0x15d,
   unseal: 0x15e,
+  contextLoad: 0x161,
+  contextSave: 0x162,
   flushContext: 0x165,
   nvReadPublic: 0x169,
   policyOr: 0x171,

@@ -1,4 +1,4 @@
-// Calls that make, load, read and drop objects (TPM 2.0 Part 3 §12, §24, §28.4).
+// Calls that make, load, read, put aside and drop objects (TPM 2.0 Part 3 §12, §24, §28).
 import { byPassword, nothing, tpmCall, type TpmAuthorization, type TpmCall } from './call.ts'
 import { HANDLE_RANGE } from './constants.ts'
 import { MAX_DIGEST_BYTES, MAX_NAME_BYTES } from './hash.ts'
@@ -50,6 +50,7 @@ const MAX_PUBLIC_BYTES = 1024
 const MAX_PRIVATE_BYTES = 2048
 const MAX_CREATION_BYTES = 1024
 const MAX_SEALED_BYTES = 256
+const MAX_CONTEXT_BYTES = 3072
 
 /** TPM2_CreatePrimary. Throws ZT-422-TPM too if what came back is another kind of object than was asked for. */
 export function createPrimary({ hierarchy, password, area }: PrimaryInput): TpmCall<TpmObject> {
@@ -125,6 +126,27 @@ export function unseal(handle: number, auth: TpmAuthorization): TpmCall<Uint8Arr
   })
 }
 
+/**
+ * TPM2_ContextSave: a TPMS_CONTEXT, encrypted by the TPM for itself, from which it loads the object again without its
+ * parent. It is worth nothing after the TPM's next reset. The object stays loaded.
+ */
+export function contextSave(handle: number): TpmCall<Uint8Array> {
+  return tpmCall({ command: 'contextSave', handles: [handle], parse: readContext })
+}
+
+/** TPM2_ContextLoad of what contextSave() gave: the object's new handle. */
+export function contextLoad(context: Uint8Array): TpmCall<{ readonly handle: number }> {
+  return tpmCall({
+    command: 'contextLoad',
+    parameters: context,
+    returnsHandle: true,
+    parse: (_reader, handle) => {
+      refuseUnlessTransient(handle)
+      return { handle }
+    },
+  })
+}
+
 /** TPM2_FlushContext, of an object or a session. */
 export function flushContext(handle: number): TpmCall<void> {
   // Part 3 §28.4: the handle is a parameter here.
@@ -140,6 +162,16 @@ function creationParameters(area: TpmPublic, data: Uint8Array = new Uint8Array()
 
 function readPublic2b(reader: TpmReader): TpmPublic {
   return parsePublic(reader.sized(MAX_PUBLIC_BYTES))
+}
+
+function readContext(reader: TpmReader): Uint8Array {
+  // TPMS_CONTEXT (Part 2 §14.5): sequence, the handle it was saved from, hierarchy, and the TPM's own blob.
+  return new TpmWriter()
+    .bytes(reader.bytes(8))
+    .u32(reader.u32())
+    .u32(reader.u32())
+    .sized(reader.sized(MAX_CONTEXT_BYTES))
+    .done()
 }
 
 function readCreation(reader: TpmReader): CreationRecord {

@@ -360,6 +360,20 @@ describe('tpm: attestation', () => {
     assert.ok(verifyTpmSignature(area, signature, data))
   })
 
+  it('uses a signing key in the TPM that made it alone, and until its next reset', async (t) => {
+    const tpm = await startSwtpm(t)
+    const key = await (await opened(t, tpm.open())).createSigningKey()
+    const again = await opened(t, tpm.open())
+    assert.ok((await again.sign(key, NONCE)).length > 0)
+    const other = await opened(t, (await startSwtpm(t)).open())
+    await assert.rejects(other.sign(key, NONCE), { code: 'ZT-503-TPM' })
+    await again.close()
+    await tpm.reset()
+    const after = await opened(t, tpm.open())
+    await assert.rejects(after.sign(key, NONCE), { code: 'ZT-503-TPM' })
+    assert.deepEqual(await inUse(tpm), [])
+  })
+
   it('signs nothing with an attestation key but what the TPM itself made', async (t) => {
     const tpm = await startSwtpm(t)
     const ak = await (await opened(t, tpm.open())).createAk()

@@ -296,6 +296,8 @@ describe('tpm responses', () => {
     objects.readPublic(1),
     objects.unseal(1, byPassword()),
     objects.flushContext(1),
+    objects.contextSave(1),
+    objects.contextLoad(extraData),
     attesting.quote({ ak: 1, extraData, selection }),
     attesting.certify({ ak: 1, object: 2, extraData }),
     attesting.certifyCreation({ ak: 1, object: 2, extraData }, creation),

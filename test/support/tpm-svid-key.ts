@@ -3,7 +3,7 @@
 import { loadTpmKey } from '#node-agent/state/tpm-key.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256, sha256Text } from '#shared/encoding/digest.ts'
-import { TpmAttester } from '#shared/host/tpm/attester.ts'
+import { TpmAttester, type SigningKey } from '#shared/host/tpm/attester.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { attestTranscript, parseChallenge, type Challenge } from '#shared/protocol/admission.ts'
@@ -11,7 +11,6 @@ import type { TpmEvidence } from '#shared/protocol/tpm-evidence.ts'
 import { parsePublic2b } from '#shared/tpm/public.ts'
 import { parseTpmSignature } from '#shared/tpm/signature.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
-import type { TpmBlob } from '#shared/tpm/object-calls.ts'
 import { explicit, integer, oid, sequence, wholeBits } from '#shared/x509/der-writer.ts'
 import { OID } from '#shared/x509/oid.ts'
 import { freshKeys, httpsTo, type FreshKeys } from './hub-client.ts'
@@ -22,7 +21,7 @@ interface Renewal {
   readonly hub: TestHub
   readonly machine: TpmMachine
   readonly tpm: TpmAttester
-  readonly key: TpmBlob
+  readonly key: SigningKey
   readonly keys: FreshKeys
 }
 
@@ -42,7 +41,7 @@ export async function renewWithTpmKey(
   }
 }
 
-async function renew(renewal: Renewal, certified: TpmBlob): Promise<void> {
+async function renew(renewal: Renewal, certified: SigningKey): Promise<void> {
   const { hub, machine, tpm, key, keys } = renewal
   const https = httpsTo(hub)
   const node = parseNodeName(machine.name)
@@ -80,7 +79,7 @@ function transcriptOf(
 
 async function evidence(
   { machine, tpm }: Renewal,
-  parts: { readonly challenge: Challenge; readonly transcript: Uint8Array; readonly certified: TpmBlob },
+  parts: { readonly challenge: Challenge; readonly transcript: Uint8Array; readonly certified: SigningKey },
 ): Promise<TpmEvidence> {
   const { challenge, transcript, certified } = parts
   const ak = loadTpmKey(machine.keyFile)
@@ -102,7 +101,7 @@ async function evidence(
 }
 
 /** PKCS#10, signed inside the TPM. */
-async function request(tpm: TpmAttester, key: TpmBlob, spki: Uint8Array): Promise<Uint8Array> {
+async function request(tpm: TpmAttester, key: SigningKey, spki: Uint8Array): Promise<Uint8Array> {
   const info = sequence(Uint8Array.of(0x02, 0x01, 0x00), sequence(), spki, explicit(0))
   const signature = parseTpmSignature(await tpm.sign(key, sha256(info)))
   if (signature.algorithm !== 'ecdsa') throw new Error('the key is not elliptic')

@@ -8,8 +8,8 @@
 // and they are the administrator's.
 //
 // That primary is in the endorsement hierarchy. For a key of the owner's, a TPM blurs the reset counters and the firmware version
-// in all that it attests (Part 1 §36.7), and the hub could tell neither a reboot nor a firmware by its number. What is not for
-// attestation, a signing key or sealed data, is the owner's.
+// in all that it attests (Part 1 §36.7), and the hub could tell neither a reboot nor a firmware by its number. A signing key lies
+// beside it, so that it needs no password more than the attestation key does. Sealed data are the owner's.
 //
 // One operation at a time has the TPM to itself, and holds three objects at most: what every TPM has room for.
 import { ZtError } from '#shared/errors/error.ts'
@@ -23,6 +23,8 @@ import {
 import { byPassword, byPolicy } from '#shared/tpm/call.ts'
 import { HANDLE, PROPERTY } from '#shared/tpm/constants.ts'
 import {
+  contextLoad,
+  contextSave,
   create,
   createPrimary,
   load,
@@ -62,6 +64,14 @@ export interface AttesterOptions {
 export interface CreatedAk extends TpmBlob {
   /** TPMS_CREATION_DATA, its digest and ticket, and what the key itself says of its creation: TPMS_ATTEST, TPMT_SIGNATURE */
   readonly creation: CreationRecord & { readonly certifyInfo: Uint8Array; readonly signature: Uint8Array }
+}
+
+/** A key that is put aside between two uses. */
+export interface SigningKey {
+  /** TPM2B_PUBLIC */
+  readonly public: Uint8Array
+  /** TPMS_CONTEXT, encrypted by the TPM for itself: of no use to another one, nor after a reset */
+  readonly context: Uint8Array
 }
 
 export interface SealedBlob extends TpmBlob {
@@ -168,30 +178,38 @@ export class TpmAttester {
     return this.#alone(() => this.#tpm.run(pcrExtend(bank, index, digest)))
   }
 
-  /** A new P-256 key that signs what it is given and cannot leave the TPM. */
-  createSigningKey(): Promise<TpmBlob> {
+  /**
+   * A new P-256 key that signs what it is given and cannot leave the TPM. It lies in no place of the TPM's and in no file:
+   * it lives as long as its context, which the TPM's next reset makes worthless.
+   */
+  createSigningKey(): Promise<SigningKey> {
     return this.#alone(() =>
-      this.#tpm.withObject(this.#primary('owner'), async ({ handle: parent }) => {
+      this.#tpm.withObject(this.#primary('endorsement'), async ({ handle: parent }) => {
         const made = await this.#tpm.run(create({ parent, area: signingKey() }))
-        return { public: made.public, private: made.private }
+        return this.#tpm.withObject(load(parent, made), async ({ handle }) => ({
+          public: made.public,
+          context: await this.#tpm.run(contextSave(handle)),
+        }))
       }),
     )
   }
 
   /** That `key` is in this TPM, said by `ak`. */
-  certify(ak: TpmBlob, key: TpmBlob, extraData: Uint8Array): Promise<Attestation> {
+  certify(ak: TpmBlob, { context }: SigningKey, extraData: Uint8Array): Promise<Attestation> {
     return this.#alone(() =>
       this.#withAk(ak, ({ handle }) =>
-        this.#withOwned(key, (object) =>
-          this.#tpm.run(certify({ ak: handle, object: object.handle, extraData })),
+        this.#tpm.withObject(contextLoad(context), (key) =>
+          this.#tpm.run(certify({ ak: handle, object: key.handle, extraData })),
         ),
       ),
     )
   }
 
   /** A TPMT_SIGNATURE over a SHA-256 digest. */
-  sign(key: TpmBlob, digest: Uint8Array): Promise<Uint8Array> {
-    return this.#alone(() => this.#withOwned(key, ({ handle }) => this.#tpm.run(sign(handle, digest))))
+  sign({ context }: SigningKey, digest: Uint8Array): Promise<Uint8Array> {
+    return this.#alone(() =>
+      this.#tpm.withObject(contextLoad(context), ({ handle }) => this.#tpm.run(sign(handle, digest))),
+    )
   }
 
   /** At most 128 bytes that only this TPM gives back, and with `pcrs` only while they hold what they hold now. */

@@ -41,7 +41,10 @@ export class TpmCommands {
   }
 
   /** Runs `use` with the object that `make` leaves in the TPM, and drops it afterwards in any case. */
-  async withObject<T>(make: TpmCall<TpmObject>, use: (object: TpmObject) => Promise<T>): Promise<T> {
+  async withObject<T, O extends { readonly handle: number }>(
+    make: TpmCall<O>,
+    use: (object: O) => Promise<T>,
+  ): Promise<T> {
     const object = await this.run(make)
     return this.#dropping(object.handle, () => use(object))
   }

@@ -1,7 +1,7 @@
 // A9, A10, A23 and A24: AKs that are in no TPM or can leave it, and keys of SVIDs that are not where they are said to be.
 import { generateP256 } from '#shared/jose/keys.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
-import type { TpmBlob } from '#shared/tpm/object-calls.ts'
+import type { SigningKey } from '#shared/host/tpm/attester.ts'
 import { encodePublic2b } from '#shared/tpm/public.ts'
 import { attestationKey, signingKey } from '#shared/tpm/templates.ts'
 import { createCsr } from '#shared/x509/csr.ts'
@@ -174,7 +174,7 @@ async function foreignKeys(rig: Rig): Promise<AttackCase[]> {
   ]
 }
 
-async function softKeyCertified(rig: Rig, own: TpmBlob): Promise<CaseParts> {
+async function softKeyCertified(rig: Rig, own: SigningKey): Promise<CaseParts> {
   const { x } = rig
   const challenge = challengeFor(rig, x.svid)
   const signed = await x.attester.certify(x.ak, own, extraOf(challenge))

@@ -3,7 +3,7 @@ import { verifyEndorsement } from '#hub/attestation/endorsement.ts'
 import type { ErrorCode } from '#shared/errors/codes.ts'
 import { sha256 } from '#shared/encoding/digest.ts'
 import { systemClock } from '#shared/host/clock.ts'
-import type { TpmAttester } from '#shared/host/tpm/attester.ts'
+import type { SigningKey, TpmAttester } from '#shared/host/tpm/attester.ts'
 import { TpmCommands } from '#shared/host/tpm/commands.ts'
 import type { TpmDevice } from '#shared/host/tpm/device.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
@@ -49,7 +49,7 @@ export function attackCase(
 /** A request for an SVID of a key that is in the TPM. */
 export async function tpmCsr(
   attester: TpmAttester,
-  key: TpmBlob,
+  key: SigningKey,
 ): Promise<{ csr: Uint8Array; spki: Uint8Array }> {
   const spki = spkiOfPublic(parsePublic2b(key.public))
   const info = write.sequence(write.integer(Uint8Array.of(0)), write.sequence(), spki, write.explicit(0))
