@@ -105,8 +105,8 @@ export class Admission {
 
   /**
    * Credentials for a node that proved itself. Throws ZT-401-NONCE, ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-PCR,
-   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, ZT-422-CSR, ZT-422-NOTE,
-   * ZT-490-FORK, those of verifyProof(), and what the issuer throws.
+   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, ZT-422-CSR, ZT-422-CSR-WISH,
+   * ZT-422-NOTE, ZT-490-FORK, those of verifyProof(), and what the issuer throws.
    */
   async attest(request: AttestRequest): Promise<AttestResponse> {
     const txn = randomUUID()
@@ -137,6 +137,8 @@ export class Admission {
     if (node !== request.node) throw new ZtError('ZT-401-NONCE', 'the challenge is for another node')
     const id = nodeId(trustDomain, node)
     const csr = verifyCsr(decodeBase64url(request.csr, 'csr'))
+    // identity.md §4 A23: the authority would not look at it; but no agent of ours wishes for anything.
+    if (csr.hasWishes) throw new ZtError('ZT-422-CSR-WISH', 'the request says more than its key')
     const transcript = this.#transcript(request, { nonce, csr })
     requireNatsProof(request.nats, transcript)
     this.#requireLog(request.log, node)

@@ -25,8 +25,8 @@ export interface Issuer {
 
 export interface SvidOrder {
   readonly issuer: Issuer
-  /** the proof of possession; see verifyCsr() */
-  readonly csr: VerifiedCsr
+  /** the proof of possession; see verifyCsr(). Whether it wished for more makes no difference here */
+  readonly csr: Pick<VerifiedCsr, 'spki' | 'publicKey'>
   readonly id: SpiffeId
   /** from now, milliseconds */
   readonly ttlMs: number

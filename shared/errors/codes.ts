@@ -183,6 +183,12 @@ export const ERROR_TABLE = {
     summary: 'a certificate request that does not prove possession of a P-256 key',
     remedy: 'make a new request',
   },
+  'ZT-422-CSR-WISH': {
+    section: 'Identity',
+    exit: 1,
+    summary: 'the certificate request of a node has a subject or attributes, which are not its to decide',
+    remedy: 'make a request with an empty subject and no attributes',
+  },
   'ZT-422-NAME': {
     section: 'Identity',
     exit: 2,

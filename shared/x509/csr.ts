@@ -1,4 +1,4 @@
-// PKCS#10 requests (RFC 2986) for P-256 keys. Only the key and the proof of its possession are ever read: names and
+// PKCS#10 requests (RFC 2986) for P-256 keys. Only the key and the proof of its possession ever come out: names and
 // extensions that the requester wishes for have no effect (SPIFFE X509-SVID: the authority decides the content).
 import { sign, verify, type KeyObject } from 'node:crypto'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
@@ -13,6 +13,8 @@ export interface VerifiedCsr {
   /** DER SubjectPublicKeyInfo, P-256 */
   readonly spki: Uint8Array
   readonly publicKey: KeyObject
+  /** it has a subject or attributes: it wishes for more than its key, and has not got it */
+  readonly hasWishes: boolean
 }
 
 const MAX_BYTES = 4096
@@ -45,7 +47,7 @@ function readCsr(der: Uint8Array): VerifiedCsr {
   const algorithm = outer.expect(TAG.sequence)
   const signature = outer.wholeBits()
   outer.end()
-  const spki = readInfo(outer.inside(info.content))
+  const { spki, hasWishes } = readInfo(outer.inside(info.content))
   const publicKey = ecPublicKey(spki, 'P-256')
   if (Buffer.compare(algorithm.raw, ECDSA_WITH_SHA256) !== 0) {
     throw malformed('request', 'is not signed with ECDSA and SHA-256')
@@ -53,16 +55,17 @@ function readCsr(der: Uint8Array): VerifiedCsr {
   if (!verify('sha256', info.raw, { key: publicKey, dsaEncoding: 'der' }, signature)) {
     throw malformed('request', 'has a signature that does not verify')
   }
-  return { spki, publicKey }
+  return { spki, publicKey, hasWishes }
 }
 
-function readInfo(info: DerReader): Uint8Array {
+function readInfo(info: DerReader): Pick<VerifiedCsr, 'spki' | 'hasWishes'> {
   if (info.smallInteger() !== 0) throw malformed('request', 'is not of version 1')
-  readName(info.enter(TAG.sequence))
+  const subject = readName(info.enter(TAG.sequence))
   const spki = info.expect(TAG.sequence).raw
   // RFC 2986 §4.1: the attributes are there, if only as an empty set.
   const attributes = info.enter(0xa0)
+  const hasWishes = !subject.empty || !attributes.done
   while (!attributes.done) attributes.enter(TAG.sequence)
   info.end()
-  return spki
+  return { spki, hasWishes }
 }

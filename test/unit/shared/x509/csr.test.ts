@@ -73,9 +73,17 @@ describe('certificate request', () => {
     assert.equal(csr.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
   })
 
-  it('may wish for anything: only the key comes out', () => {
-    const wishes = explicit(0, sequence(oid('1.2.840.113549.1.9.14'), der(0x31, sequence(ascii('cA=true')))))
-    assert.deepEqual(Object.keys(verifyCsr(rawCsr({ attributes: [wishes] }))), ['spki', 'publicKey'])
+  it('may wish for anything: only the key comes out, and that there was a wish', () => {
+    const attributes = [
+      explicit(0, sequence(oid('1.2.840.113549.1.9.14'), der(0x31, sequence(ascii('cA=true'))))),
+    ]
+    const name = sequence(oid(OID.commonName), der(0x0c, ascii('hub')))
+    const subject = sequence(der(0x31, name))
+    for (const wish of [{ attributes }, { subject }, { attributes, subject }]) {
+      const { hasWishes, ...rest } = verifyCsr(rawCsr(wish))
+      assert.deepEqual([hasWishes, Object.keys(rest)], [true, ['spki', 'publicKey']])
+    }
+    assert.equal(verifyCsr(createCsr(KEYS)).hasWishes, false)
   })
 
   for (const [what, change] of Object.entries(REFUSED)) {
