@@ -2,6 +2,7 @@
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { parseSpiffeId, principalOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { DenyTarget, Grounds } from '#shared/protocol/hub-ops.ts'
+import { isFingerprint } from '../grammar/fingerprint.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { parseMoment } from '../grammar/moment.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
@@ -17,8 +18,7 @@ import type { Ended } from './end-processes.ts'
  */
 export function denyTarget(text: string, { td }: Context): DenyTarget {
   if (text.startsWith('sha256:')) return { thumbprint: thumbprintOfHex(text) }
-  // No path below a trust domain looks so: it has a slash.
-  if (/^[A-Za-z0-9_-]{43}$/.test(text)) return { thumbprint: text }
+  if (isFingerprint(text)) return { thumbprint: text }
   const id = parseSpiffeId(text.startsWith('spiffe://') ? text : `spiffe://${td}/${text}`)
   principalOf(id)
   return { id }

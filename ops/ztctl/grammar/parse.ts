@@ -1,5 +1,6 @@
 // argv to Invocation. One pass, no guessing: a flag may stand before or after the verb, everything after `--` is the
 // remote argument vector and is never looked at, and whatever is not in the tables is refused with a suggestion.
+import { isFingerprint } from './fingerprint.ts'
 import { findLong, findShort, flagSpec, type FlagName } from './flags.ts'
 import { checkChoice, Flags, type Environment, type Invocation } from './invocation.ts'
 import { suggest } from './suggest.ts'
@@ -38,6 +39,8 @@ function scan(argv: readonly string[]): Scanned {
   for (let token = rest.shift(); token !== undefined; token = rest.shift()) {
     if (token === '--') {
       scanned.command = rest.splice(0)
+    } else if (isFingerprint(token) && takesFingerprint(scanned)) {
+      scanned.words.push(token)
     } else if (token.startsWith('--')) {
       scanLong(token, rest, scanned)
     } else if (token.startsWith('-') && token !== '-') {
@@ -47,6 +50,10 @@ function scan(argv: readonly string[]): Scanned {
     }
   }
   return scanned
+}
+
+function takesFingerprint({ words: [verb = ''] }: Scanned): boolean {
+  return findVerb(verb)?.operands.some(({ fingerprint }) => fingerprint === true) ?? false
 }
 
 function scanLong(token: string, rest: string[], scanned: Scanned): void {

@@ -44,6 +44,8 @@ export interface Operand {
   readonly repeat?: true
   readonly choices?: readonly string[]
   readonly complete?: 'node' | 'process' | 'verb' | 'file'
+  /** may be the fingerprint of a certificate; such a verb has no flag that one could be taken for */
+  readonly fingerprint?: true
 }
 
 export interface Example {

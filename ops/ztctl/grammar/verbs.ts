@@ -116,7 +116,7 @@ export const VERBS: readonly VerbSpec[] = [
         line: 'ztctl revoke spiffe://mesh.example/ci/nightly --yes',
       },
     ],
-    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true }],
+    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true, fingerprint: true }],
     flags: ['reason', 'since', 'kill', 'yes', 'output'],
   },
   {
@@ -128,7 +128,7 @@ export const VERBS: readonly VerbSpec[] = [
       { what: 'let an operator in again', line: 'ztctl allow operator/alice' },
       { what: 'let a node join again', line: 'ztctl allow node/laptop-7' },
     ],
-    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true }],
+    operands: [{ name: 'SPIFFE-ID|FINGERPRINT', required: true, fingerprint: true }],
     flags: ['output'],
   },
   {

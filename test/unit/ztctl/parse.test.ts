@@ -1,8 +1,10 @@
 // The grammar of ztctl: what is understood, and what is refused with a hint.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { flagSpec } from '#ops/ztctl/grammar/flags.ts'
 import type { Invocation } from '#ops/ztctl/grammar/invocation.ts'
 import { parseCommandLine } from '#ops/ztctl/grammar/parse.ts'
+import { GLOBAL_FLAGS, VERBS } from '#ops/ztctl/grammar/verbs.ts'
 import { isZtError } from '#shared/errors/error.ts'
 
 const parse = (line: string, env: Record<string, string> = {}): Invocation =>
@@ -52,6 +54,27 @@ describe('a command line', () => {
       assert.deepEqual(parse(line).operands, ['run'], line)
     }
     assert.deepEqual(parse('node --help').operands, ['node'])
+  })
+
+  it('takes a fingerprint that begins as a flag does, where a verb takes fingerprints', () => {
+    const print = Buffer.alloc(32, 7).toString('base64url')
+    for (const start of ['-V', '-y', '-h', '-o', '--', '-', '_'])
+      for (const verb of ['revoke', 'allow']) {
+        const fingerprint = `${start}${print.slice(start.length)}`
+        const call = parse(`-ojson ${verb} ${fingerprint} --context m`)
+        assert.deepEqual([call.verb.name, call.operands], [verb, [fingerprint]])
+        assert.deepEqual([call.flags.one('output'), call.flags.one('context')], ['json', 'm'])
+      }
+    assert.throws(() => parse(`node revoke -V${print.slice(2)}`), { code: 'ZT-400-USAGE' })
+  })
+
+  it('is never taken for a fingerprint where it could be a flag', () => {
+    for (const verb of VERBS.filter(({ operands }) => operands.some(({ fingerprint }) => fingerprint)))
+      for (const name of [...verb.flags, ...GLOBAL_FLAGS]) {
+        const { kind, short, choices } = flagSpec(name)
+        const attachable = short !== undefined && kind !== 'switch' && choices === undefined
+        assert.ok(!attachable && name.length < 41, `${verb.name} --${name}`)
+      }
   })
 
   it('is version for --version', () => {
