@@ -24,7 +24,7 @@ import type { Denials } from '../revocation/denials.ts'
 import { RateLimiter } from '../rate-limit.ts'
 import type { NodeRecord, NodeStore } from '../store/store.ts'
 import type { AdmissionChallenge, AttestContext, Attested, Attestor, Intent } from './attestor.ts'
-import { Challenges, type Challenge as GivenOut } from './challenges.ts'
+import type { Challenge as GivenOut, Challenges } from './challenges.ts'
 import { requireNatsProof, type CredentialIssuer, type Issued } from './credentials.ts'
 import { attestationOf, groundsOf, isRenewal, machineOf, rebootOf } from './grounds.ts'
 import type { TpmAttestor } from './tpm.ts'
@@ -37,6 +37,7 @@ export interface AdmissionParts {
   readonly refusals: Refusals
   readonly nodes: NodeStore
   readonly denials: Denials
+  readonly challenges: Challenges<AdmissionChallenge>
   readonly attestors: readonly Attestor[]
   /** one of the attestors; undefined where no evidence of a TPM is taken */
   readonly tpm?: TpmAttestor
@@ -60,12 +61,10 @@ const HELLO_RATE = { burst: 20, perSecond: 5 }
 
 export class Admission {
   readonly #parts: AdmissionParts
-  readonly #challenges: Challenges<AdmissionChallenge>
   readonly #hellos: RateLimiter
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
-    this.#challenges = new Challenges(parts.clock)
     this.#hellos = new RateLimiter(parts.clock, HELLO_RATE)
   }
 
@@ -84,11 +83,11 @@ export class Admission {
   }
 
   #challenge({ node, tpm: hello }: ChallengeRequest, peer: string): Challenge {
-    const { tpm } = this.#parts
+    const { tpm, challenges } = this.#parts
     const greeted = hello === undefined ? undefined : this.#greet(hello, peer)
     const nonce = encodeBase64url(randomBytes(NONCE_BYTES))
     const wish = tpm?.wish()
-    const { session, expires } = this.#challenges.open({
+    const { session, expires } = challenges.open({
       node,
       nonce,
       ...(wish !== undefined && { wish }),
@@ -111,7 +110,7 @@ export class Admission {
   async attest(request: AttestRequest): Promise<AttestResponse> {
     const txn = randomUUID()
     try {
-      return await this.#challenges.use(request.session, async (challenge) =>
+      return await this.#parts.challenges.use(request.session, async (challenge) =>
         this.#admit(request, await this.#prove(request, challenge, txn)),
       )
     } catch (error) {

@@ -18,7 +18,14 @@ export interface ChallengeLimits {
   readonly refused: number
 }
 
+export interface ChallengeOptions {
+  readonly limits?: ChallengeLimits
+  /** 32 bytes under which no other object seals; drawn for this start of the hub unless given */
+  readonly key?: Uint8Array
+}
+
 const LIMITS: ChallengeLimits = { used: 200_000, refused: 20_000 }
+const KEY_BYTES = 32
 
 export interface Challenge<T> {
   /** base64url, opaque to whoever holds it */
@@ -37,15 +44,16 @@ interface Sealed<T> {
 export class Challenges<T> {
   readonly #clock: Clock
   readonly #limits: ChallengeLimits
-  readonly #key = randomBytes(32)
+  readonly #key: Uint8Array
   #count = 0
   /** initialisation vector to when it was used, oldest first: those in use or used with success, and those refused */
   readonly #used = new Map<string, number>()
   readonly #refused = new Map<string, number>()
 
-  constructor(clock: Clock, limits: ChallengeLimits = LIMITS) {
+  constructor(clock: Clock, { limits = LIMITS, key = randomBytes(KEY_BYTES) }: ChallengeOptions = {}) {
     this.#clock = clock
     this.#limits = limits
+    this.#key = key
   }
 
   open(about: T): Challenge<T> {

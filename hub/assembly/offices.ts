@@ -1,6 +1,7 @@
 // The parts of the hub that decide, put on its ground and its broker; HTTPS and NATS reach them.
 import type { Identity } from '#shared/identity/identity.ts'
 import { Admission } from '../admission/admission.ts'
+import { Challenges } from '../admission/challenges.ts'
 import { CredentialIssuer } from '../admission/credentials.ts'
 import { DeviceKeyAttestor } from '../admission/device-key.ts'
 import { JoinTokenAttestor } from '../admission/join-token.ts'
@@ -181,6 +182,7 @@ function admissionOf(ground: Ground, credentials: CredentialIssuer, tpm: TpmOffi
     denials,
     credentials,
     nodes: store.nodes,
+    challenges: new Challenges(clock),
     attestors: [
       new JoinTokenAttestor(store),
       new DeviceKeyAttestor(store.nodes),

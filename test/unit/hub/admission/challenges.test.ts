@@ -11,7 +11,7 @@ describe('challenges', () => {
   let challenges: Challenges<string>
   beforeEach(() => {
     clock = new ManualClock()
-    challenges = new Challenges(clock, { used: 1000, refused: 100 })
+    challenges = new Challenges(clock, { limits: { used: 1000, refused: 100 } })
   })
   const use = (session: string): Promise<string> => challenges.use(session, async ({ about }) => about)
   const refused = (session: string): Promise<void> => assert.rejects(use(session), { code: 'ZT-401-NONCE' })
@@ -70,6 +70,15 @@ describe('challenges', () => {
     await refused('AAAAAAAAAAAAAAAAAAAAAA')
     await refused(encodeBase64url(new Uint8Array(200)))
     await refused(new Challenges<string>(clock).open('n1').session)
+  })
+
+  it('draws another key for each start of the hub, and opens what was sealed under one that it is given', async () => {
+    const drawn = new Challenges<string>(clock)
+    await refused(drawn.open('n1').session)
+    const key = Uint8Array.from({ length: 32 }, (_, at) => at)
+    const { session } = new Challenges<string>(clock, { key }).open('n1')
+    assert.equal(await new Challenges<string>(clock, { key }).use(session, async ({ about }) => about), 'n1')
+    await refused(session)
   })
 
   it('refuses a session of which any byte was changed', async () => {
