@@ -347,33 +347,6 @@ describe('tpm: attestation', () => {
     await attester.checkAk(await attester.createAk())
   })
 
-  it('certifies a signing key, whose signatures verify', async (t) => {
-    const attester = await opened(t, (await startSwtpm(t)).open())
-    const [ak, key] = [await attester.createAk(), await attester.createSigningKey()]
-    const { attested, extraData } = signed(parsePublic2b(ak.public), await attester.certify(ak, key, NONCE))
-    assert.deepEqual(extraData, NONCE)
-    assert.ok(attested.kind === 'certify')
-    const area = parsePublic2b(key.public)
-    assert.deepEqual(attested.name, nameOf(area))
-    const data = Buffer.from('to be signed')
-    const signature = parseTpmSignature(await attester.sign(key, createHash('sha256').update(data).digest()))
-    assert.ok(verifyTpmSignature(area, signature, data))
-  })
-
-  it('uses a signing key in the TPM that made it alone, and until its next reset', async (t) => {
-    const tpm = await startSwtpm(t)
-    const key = await (await opened(t, tpm.open())).createSigningKey()
-    const again = await opened(t, tpm.open())
-    assert.ok((await again.sign(key, NONCE)).length > 0)
-    const other = await opened(t, (await startSwtpm(t)).open())
-    await assert.rejects(other.sign(key, NONCE), { code: 'ZT-503-TPM' })
-    await again.close()
-    await tpm.reset()
-    const after = await opened(t, tpm.open())
-    await assert.rejects(after.sign(key, NONCE), { code: 'ZT-503-TPM' })
-    assert.deepEqual(await inUse(tpm), [])
-  })
-
   it('signs nothing with an attestation key but what the TPM itself made', async (t) => {
     const tpm = await startSwtpm(t)
     const ak = await (await opened(t, tpm.open())).createAk()
