@@ -107,7 +107,7 @@ export class HubBus {
       return
     }
     const outcome = await this.#perform(received)
-    this.#answer(message, received.envelope, outcome)
+    await this.#answer(message, received.envelope, outcome)
   }
 
   async #perform(received: Received): Promise<Outcome> {
@@ -135,10 +135,10 @@ export class HubBus {
     return wire
   }
 
-  #seal(to: HubEnvelope, outcome: Outcome): string {
+  async #seal(to: HubEnvelope, outcome: Outcome): Promise<string> {
     const { identity, clock } = this.#parts
     try {
-      return sealReceipt(identity(), { to, outcome, now: clock.now() })
+      return await sealReceipt(identity(), { to, outcome, now: clock.now() })
     } catch (error) {
       // What was done is done; the answer to it is too large to send, and says so.
       const failed = { op: outcome.op, ok: false, error: this.#wireError(error, to) } as const
@@ -146,9 +146,9 @@ export class HubBus {
     }
   }
 
-  #answer(message: ChannelMessage, envelope: HubEnvelope, outcome: Outcome): void {
+  async #answer(message: ChannelMessage, envelope: HubEnvelope, outcome: Outcome): Promise<void> {
     const { log } = this.#parts
-    const text = this.#seal(envelope, outcome)
+    const text = await this.#seal(envelope, outcome)
     // The broker says where an answer goes: it may only be the inbox of who asked, or the one that was signed.
     const inbox = `${inboxPrefix(envelope.iss)}.`
     const { replyTo } = message

@@ -5,7 +5,7 @@ import { isZtError, toWireError } from '#shared/errors/error.ts'
 import { sleep } from '#shared/host/clock.ts'
 import type { RowReceipt } from '#shared/host/durable-log.ts'
 import type { Logger } from '#shared/host/logger.ts'
-import type { Identity } from '#shared/identity/identity.ts'
+import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import type { CommandEnvelope } from '#shared/protocol/envelope.ts'
 import { sealReceipt, type Outcome } from '#shared/protocol/receipt.ts'
 import type { NodeLog } from '../audit/node-log.ts'
@@ -31,7 +31,7 @@ export interface ReceiverParts extends EnvelopeJudge, GrantJudge {
   /** Resolves once the node can judge: rejects while it cannot know who is revoked, or its log is contradicted. */
   readonly ready: () => Promise<void>
   /** that signs receipts now */
-  readonly identity: () => Identity
+  readonly identity: () => Identity | HeldIdentity
   readonly prepare: Preparer
 }
 
@@ -135,12 +135,12 @@ export class Receiver {
     const { envelope, cmd } = granted
     try {
       const { result, row, afterwards } = await prepared.run(accepted)
-      this.#answer(arrival, envelope, { op: cmd.op, ok: true, result, ...evidence(accepted, row) })
+      await this.#answer(arrival, envelope, { op: cmd.op, ok: true, result, ...evidence(accepted, row) })
       afterwards?.()
     } catch (error) {
       const failed = await this.#recordFailure(granted, prepared, error)
       const wire = toWireError(error, envelope.jti)
-      this.#answer(arrival, envelope, {
+      await this.#answer(arrival, envelope, {
         op: cmd.op,
         ok: false,
         error: wire,
@@ -184,17 +184,17 @@ export class Receiver {
     await rejections.record({ type: 'cmd.rejected', out: 'deny', code, ...trail.row(), obj })
     // Nobody gets an answer before we know who it is, and that the answer goes to them.
     if (envelope === undefined) return
-    this.#answer(arrival, envelope, {
+    await this.#answer(arrival, envelope, {
       op: envelope.cmd.op,
       ok: false,
       error: toWireError(error, envelope.jti),
     })
   }
 
-  #answer(arrival: Arrival, envelope: CommandEnvelope, outcome: Outcome): void {
+  async #answer(arrival: Arrival, envelope: CommandEnvelope, outcome: Outcome): Promise<void> {
     const { clock, identity, logger } = this.#parts
     try {
-      const sealed = sealReceipt(identity(), { to: envelope, outcome, now: clock.now() })
+      const sealed = await sealReceipt(identity(), { to: envelope, outcome, now: clock.now() })
       arrival.respond(Buffer.from(sealed, 'latin1'))
     } catch (error) {
       // What was done stays done and recorded; the caller finds it with `process.list`.

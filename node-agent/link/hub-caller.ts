@@ -3,7 +3,7 @@
 import { ZtError, fromWireError } from '#shared/errors/error.ts'
 import type { Channel } from '#shared/host/channel.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import type { Identity } from '#shared/identity/identity.ts'
+import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import type { EncKey } from '#shared/protocol/enc-key.ts'
 import { sealHubRequest } from '#shared/protocol/envelope.ts'
@@ -13,7 +13,7 @@ import type { SvidValidator } from '#shared/x509/svid.ts'
 
 export interface HubCallerParts {
   readonly channel: Channel
-  readonly identity: Identity
+  readonly identity: Identity | HeldIdentity
   readonly hubKey: EncKey
   readonly trust: SvidValidator
   readonly clock: Clock
@@ -45,7 +45,7 @@ export class HubCaller {
     const replyKey = generateX25519()
     const { subject, op, params } = call
     const reply = channel.newInbox()
-    const sealed = sealHubRequest(
+    const sealed = await sealHubRequest(
       { identity, to: hubKey, subject, reply, replyKey: replyKey.publicKey, now: clock.now() },
       { op, params },
     )

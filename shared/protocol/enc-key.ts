@@ -3,11 +3,11 @@ import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import { literal, object, string, type Parser } from '#shared/encoding/shape.ts'
 import { ZtError } from '#shared/errors/error.ts'
-import type { Identity } from '#shared/identity/identity.ts'
+import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { bytes32Field, secondsField, spiffeIdField } from './fields.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
-import { openSigned, signStatement, type SignedContext } from './signed.ts'
+import { openSigned, signStatement, signStatementWith, type SignedContext } from './signed.ts'
 
 export const ENC_KEY_TYP = 'zt-enckey+jws'
 
@@ -48,15 +48,16 @@ export function encKeyId(publicKey: Uint8Array): string {
 
 /** Vouches for `publicKey` until the SVID ends. */
 export function signEncKey(identity: Identity, publicKey: Uint8Array, now: number): string {
-  const body: EncKeyBody = {
-    v: 1,
-    iss: identity.id,
-    kid: encKeyId(publicKey),
-    x25519: encodeBase64url(publicKey),
-    iat: Math.floor(now / 1000),
-    exp: Math.floor(identity.notAfter / 1000),
-  }
-  return signStatement(identity, ENC_KEY_TYP, body)
+  return signStatement(identity, ENC_KEY_TYP, encKeyBody(identity, publicKey, now))
+}
+
+/** The same with an SVID whose key may be in a module. */
+export function signEncKeyWith(
+  identity: Identity | HeldIdentity,
+  publicKey: Uint8Array,
+  now: number,
+): Promise<string> {
+  return signStatementWith(identity, ENC_KEY_TYP, encKeyBody(identity, publicKey, now))
 }
 
 /**
@@ -84,4 +85,19 @@ export function openEncKey(text: string, context: SignedContext & { readonly own
 export function claimedEndOfEncKey(text: string): number {
   const payload = decodeBase64url(text.split('.')[1] ?? '', 'payload')
   return parseBody(parseStrictJson(payload, { maxBytes: MAX_BYTES }), '').exp * 1000
+}
+
+function encKeyBody(
+  { id, notAfter }: Identity | HeldIdentity,
+  publicKey: Uint8Array,
+  now: number,
+): EncKeyBody {
+  return {
+    v: 1,
+    iss: id,
+    kid: encKeyId(publicKey),
+    x25519: encodeBase64url(publicKey),
+    iat: Math.floor(now / 1000),
+    exp: Math.floor(notAfter / 1000),
+  }
 }

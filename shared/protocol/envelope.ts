@@ -7,10 +7,10 @@ import { sha256Text } from '#shared/encoding/digest.ts'
 import { array, literal, object, oneOf, unparsed, type Parser } from '#shared/encoding/shape.ts'
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { ZtError } from '#shared/errors/error.ts'
-import { svidSigner, type Identity } from '#shared/identity/identity.ts'
+import { signerOf, type HeldIdentity, type Identity } from '#shared/identity/identity.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { openJwe, sealJwe } from '#shared/jose/jwe.ts'
-import { parseJws, signJws, verifyJws, type ParsedJws } from '#shared/jose/jws.ts'
+import { parseJws, signJwsWith, verifyJws, type ParsedJws } from '#shared/jose/jws.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 import { parseCommand, type Command } from './command.ts'
 import type { DenyList } from './deny-list.ts'
@@ -62,7 +62,7 @@ export interface HubEnvelope extends EnvelopeHead {
 
 /** Who sends, to whom, and how the answer comes back. */
 export interface EnvelopeRoute {
-  readonly identity: Identity
+  readonly identity: Identity | HeldIdentity
   readonly to: EncKey
   readonly subject: string
   readonly reply: string
@@ -132,7 +132,7 @@ const hubEnvelope: Parser<HubEnvelope> = object({ ...head, op: oneOf(HUB_OPS), p
 export function sealCommand(
   route: EnvelopeRoute,
   content: { readonly cmd: Command; readonly tok: string },
-): SealedEnvelope {
+): Promise<SealedEnvelope> {
   return seal(route, COMMAND_TYP, { ...content, tth: sha256Text(content.tok), chain: [] })
 }
 
@@ -140,7 +140,7 @@ export function sealCommand(
 export function sealHubRequest(
   route: EnvelopeRoute,
   content: { readonly op: HubOp; readonly params: unknown },
-): SealedEnvelope {
+): Promise<SealedEnvelope> {
   return seal(route, HUB_TYP, content)
 }
 
@@ -225,7 +225,7 @@ export function retainUntil(time: { readonly iat: number; readonly exp: number }
   return (Math.max(time.iat + MAX_SKEW_S, time.exp) + RETENTION_SLACK_S) * 1000
 }
 
-function seal(route: EnvelopeRoute, typ: InnerTyp, content: object): SealedEnvelope {
+async function seal(route: EnvelopeRoute, typ: InnerTyp, content: object): Promise<SealedEnvelope> {
   const iat = Math.floor(route.now / 1000)
   const envelopeHead: EnvelopeHead = {
     v: 1,
@@ -240,7 +240,7 @@ function seal(route: EnvelopeRoute, typ: InnerTyp, content: object): SealedEnvel
     exp: iat + (route.lifeSeconds ?? DEFAULT_LIFE_S),
   }
   const payload = canonicalBytes({ ...envelopeHead, ...content })
-  const inner = signJws({ typ, payload, signer: svidSigner(route.identity) })
+  const inner = await signJwsWith({ typ, payload, signer: signerOf(route.identity) })
   const { kid, publicKey } = route.to
   const text = sealJwe(Buffer.from(inner, 'ascii'), { kid, publicKey, typ: ENVELOPE_TYP, cty: typ })
   if (text.length > MAX_ENVELOPE_BYTES) {

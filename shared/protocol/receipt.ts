@@ -15,10 +15,10 @@ import {
   type Parser,
 } from '#shared/encoding/shape.ts'
 import { ZtError, type WireError } from '#shared/errors/error.ts'
-import { svidSigner, type Identity } from '#shared/identity/identity.ts'
+import { signerOf, type HeldIdentity, type Identity } from '#shared/identity/identity.ts'
 import { principalKind, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { openJwe, sealJwe } from '#shared/jose/jwe.ts'
-import { signJws } from '#shared/jose/jws.ts'
+import { signJwsWith } from '#shared/jose/jws.ts'
 import { ENVELOPE_TYP, type EnvelopeHead } from './envelope.ts'
 import { bytes32Field, noteField, originField, secondsField, spiffeIdField, uuidField } from './fields.ts'
 import { openSigned, type SignedContext } from './signed.ts'
@@ -114,10 +114,10 @@ const receiptError: Parser<ReceiptError> = object({
 })
 
 /** The answer to `envelope`, signed and sealed. `now` in ms. ZT-413-SIZE if the result is too large to send. */
-export function sealReceipt(
-  identity: Identity,
+export async function sealReceipt(
+  identity: Identity | HeldIdentity,
   answer: { readonly to: EnvelopeHead; readonly outcome: Outcome; readonly now: number },
-): string {
+): Promise<string> {
   const { to, outcome, now } = answer
   const payload = canonicalBytes({
     v: 1,
@@ -127,7 +127,7 @@ export function sealReceipt(
     iat: Math.floor(now / 1000),
     ...outcome,
   })
-  const inner = signJws({ typ: RECEIPT_TYP, payload, signer: svidSigner(identity) })
+  const inner = await signJwsWith({ typ: RECEIPT_TYP, payload, signer: signerOf(identity) })
   const publicKey = decodeBase64url(to.replyKey, 'replyKey')
   const recipient = { kid: REPLY_KID, publicKey, typ: ENVELOPE_TYP, cty: RECEIPT_TYP }
   const text = sealJwe(Buffer.from(inner, 'ascii'), recipient)

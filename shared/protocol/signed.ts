@@ -2,8 +2,8 @@
 import { parseStrictJson } from '#shared/encoding/strict-json.ts'
 import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
 import type { JsonValue } from '#shared/encoding/json-value.ts'
-import { svidSigner, type Identity } from '#shared/identity/identity.ts'
-import { parseJws, signJws, verifyJws } from '#shared/jose/jws.ts'
+import { signerOf, svidSigner, type HeldIdentity, type Identity } from '#shared/identity/identity.ts'
+import { parseJws, signJws, signJwsWith, verifyJws } from '#shared/jose/jws.ts'
 import type { SvidValidator, VerifiedSvid } from '#shared/x509/svid.ts'
 
 export interface SignedContext {
@@ -36,4 +36,13 @@ export function openSigned(text: string, options: SignedForm & SignedContext): O
 /** Signs the canonical JSON of `body` with the SVID's key. */
 export function signStatement(identity: Identity, typ: string, body: unknown): string {
   return signJws({ typ, payload: canonicalBytes(body), signer: svidSigner(identity) })
+}
+
+/** The same with a key that may be in a module. */
+export function signStatementWith(
+  identity: Identity | HeldIdentity,
+  typ: string,
+  body: unknown,
+): Promise<string> {
+  return signJwsWith({ typ, payload: canonicalBytes(body), signer: signerOf(identity) })
 }

@@ -51,8 +51,8 @@ describe('a deny list from before a revocation', { skip: needsMesh }, () => {
     await mesh?.end()
   })
 
-  const judged = (nodeKey: string = granted.nodeKey): Promise<string> =>
-    judgementOf(mesh.auditFile('n1'), thief.principal().command({ ...granted, nodeKey }))
+  const judged = async (nodeKey: string = granted.nodeKey): Promise<string> =>
+    judgementOf(mesh.auditFile('n1'), await thief.principal().command({ ...granted, nodeKey }))
 
   it('is true, and older', () => {
     assert.equal(opened(older).entries.length, 0)

@@ -72,7 +72,9 @@ describe('a hub that is flooded by one node', { skip: needsNats }, () => {
 
   it('serves the others all the same', async (test) => {
     const quiet = await slowest()
-    const copies = Array.from({ length: 50 }, () => node.client.seal({ op: 'deny', params: {} }))
+    const copies = await Promise.all(
+      Array.from({ length: 50 }, () => node.client.seal({ op: 'deny', params: {} })),
+    )
     const reply = node.client.channel.newInbox()
     const noise = { subject: hubSubject('hello', node.id), data: Buffer.alloc(2048, 'x'), reply }
     const messages = [

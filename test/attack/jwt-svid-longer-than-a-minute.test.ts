@@ -44,7 +44,7 @@ describe('a jwt-svid that lives longer than a minute', () => {
     assert.equal(expires, claims.exp * 1000)
     assert.ok(expires <= Date.now() + 60_000)
     const wish = { proc, audience: ['db'], ttl: 3600 }
-    const receipt = await node.client.send(node.client.seal({ op: 'task.jwt', params: wish }))
+    const receipt = await node.client.send(await node.client.seal({ op: 'task.jwt', params: wish }))
     assert.equal(receipt.ok === false && receipt.error.code, 'ZT-422-SCHEMA')
   })
 })

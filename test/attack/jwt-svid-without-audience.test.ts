@@ -38,7 +38,7 @@ describe('a jwt-svid without an audience', { skip: needsNats }, () => {
 
   it('is not given by leaving the field away', async () => {
     const proc = await grantTask(alice, node)
-    const receipt = await node.client.send(node.client.seal({ op: 'task.jwt', params: { proc } }))
+    const receipt = await node.client.send(await node.client.seal({ op: 'task.jwt', params: { proc } }))
     assert.equal(receipt.ok === false && receipt.error.code, 'ZT-422-SCHEMA')
   })
 

@@ -61,9 +61,9 @@ describe('a node that was away while somebody was revoked', { skip: needsMesh },
     alice.call('revoke', { thumbprint: stolen.identity.thumbprint, reason: 'copied' })
 
   /** The stolen identity's command, sealed to the key that the node has now. */
-  const sealed = (nodeKey: string): { text: string; digest: string } => {
+  const sealed = async (nodeKey: string): Promise<{ text: string; digest: string }> => {
     const owner = parseSpiffeId(node.id)
-    const { text } = sealCommand(
+    const { text } = await sealCommand(
       {
         identity: stolen.identity,
         to: openEncKey(nodeKey, { trust: alice.trust, now: Date.now(), owner }),
@@ -105,7 +105,7 @@ describe('a node that was away while somebody was revoked', { skip: needsMesh },
     )
 
   it('because its link was down', async () => {
-    const message = sealed(granted.zt.node_key)
+    const message = await sealed(granted.zt.node_key)
     cable.cut()
     await revokeStolen()
     const verdict = judged(message)
@@ -125,7 +125,7 @@ describe('a node that was away while somebody was revoked', { skip: needsMesh },
       nodeKey = (await alice.token(fresh).catch(() => granted)).zt.node_key
       return nodeKey !== granted.zt.node_key
     })
-    const message = sealed(nodeKey)
+    const message = await sealed(nodeKey)
     assert.equal(await judged(message), 'ZT-403-REVOKED')
     await started
     neverAccepted(message.digest)

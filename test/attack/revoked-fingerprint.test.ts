@@ -37,7 +37,7 @@ describe('a certificate that is revoked by its fingerprint', { skip: needsMesh }
       log: silentLogger,
     })
     const first = await thief.capability('n1', ['true'])
-    assert.equal(await judgementOf(mesh.auditFile('n1'), thief.principal().command(first)), 'accepted')
+    assert.equal(await judgementOf(mesh.auditFile('n1'), await thief.principal().command(first)), 'accepted')
     granted = await thief.capability('n1', ['true'])
     await mesh.out(['login'])
     const { fingerprint } = await mesh.json<{ fingerprint: string }>(['whoami'])
@@ -54,8 +54,8 @@ describe('a certificate that is revoked by its fingerprint', { skip: needsMesh }
 
   it('is refused by node, hub and broker within a second', async () => {
     const principal = thief.principal()
-    const commanded = principal.command(granted)
-    const asked = principal.ask('node.list', {})
+    const commanded = await principal.command(granted)
+    const asked = await principal.ask('node.list', {})
     assert.equal(await judgementOf(mesh.auditFile('n1'), commanded), REVOKED.code)
     assert.equal(await judgementOf(mesh.hubLog, asked), REVOKED.code)
     await eventually('its connection to be closed', () => (stolenChannel.connected ? undefined : true), 1_000)
@@ -86,7 +86,7 @@ describe('a certificate that is revoked by its fingerprint', { skip: needsMesh }
     const alice = await BrokerThief.enter(mesh)
     try {
       const { nodeKey } = await alice.capability('n1', ['true'])
-      const again = thief.principal().command({ ...granted, nodeKey })
+      const again = await thief.principal().command({ ...granted, nodeKey })
       assert.equal(await judgementOf(mesh.auditFile('n1'), again), REVOKED.code)
     } finally {
       await alice.leave()

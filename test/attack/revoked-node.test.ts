@@ -87,7 +87,7 @@ describe('a revoked node', { skip: needsMesh }, () => {
       log: silentLogger,
     })
     const first = await thief.capability('n1', SLEEP)
-    assert.equal(await judgementOf(mesh.auditFile('n1'), thief.principal().command(first)), 'accepted')
+    assert.equal(await judgementOf(mesh.auditFile('n1'), await thief.principal().command(first)), 'accepted')
     await eventually('it to run', () => (processesOfArgv(SLEEP).length === 1 ? true : undefined))
     granted = await thief.capability('n1', SLEEP)
     await mesh.out(['node', 'revoke', 'n1', '--yes', '--reason', 'lost'])
@@ -104,8 +104,8 @@ describe('a revoked node', { skip: needsMesh }, () => {
   }
 
   it('is refused at once by the hub, by the broker and at its renewal', async () => {
-    thief.principal().command(granted)
-    const asked = asNode().ask('deny', {})
+    await thief.principal().command(granted)
+    const asked = await asNode().ask('deny', {})
     await assert.rejects(admitThief(), REVOKED)
     await assert.rejects(thief.capability('n1', SLEEP), REVOKED)
     await eventually('its connection to be closed', () => (stolenChannel.connected ? undefined : true), 1_000)

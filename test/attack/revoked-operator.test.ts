@@ -55,7 +55,7 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     follower = mesh.type(['logs', '-f', proc], bobsTerminal)
     await follower.printed('\n10\n')
     for (const node of NODES) {
-      assert.equal(await judgedBy(node, bob.command(await thief.capability(node, SLEEP))), 'accepted')
+      assert.equal(await judgedBy(node, await bob.command(await thief.capability(node, SLEEP))), 'accepted')
       granted.push(await thief.capability(node, SLEEP))
     }
     await eventually('what was let in to run', () => (running() === NODES.length ? true : undefined))
@@ -81,12 +81,14 @@ describe('a revoked operator', { skip: needsMesh }, () => {
   }
 
   it('runs nothing on any node with a capability from before, and gets no other one', async () => {
-    const sent = granted.map((grant) => ({ node: grant.node, digest: bob.command(grant) }))
-    const asked = [
+    const sent = await Promise.all(
+      granted.map(async (grant) => ({ node: grant.node, digest: await bob.command(grant) })),
+    )
+    const asked = await Promise.all([
       bob.ask('token', bob.tokenRequest(bob.spawnOn('n1', SLEEP))),
       bob.ask('token', bob.tokenRequest(bob.spawnOn('n2', SLEEP))),
       bob.ask('node.list', {}),
-    ]
+    ])
     for (const { node, digest } of sent) assert.equal(await judgedBy(node, digest), REVOKED.code)
     for (const digest of asked) assert.equal(await judgedByHub(digest), REVOKED.code)
     inTime()
@@ -119,13 +121,13 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     await mesh.programs.startHub()
     for (const node of NODES) await restarted(node)
     await eventually('the broker to be reached again', () => (thief.channel.connected ? true : undefined))
-    assert.equal(await judgedByHub(bob.ask('node.list', {})), REVOKED.code)
+    assert.equal(await judgedByHub(await bob.ask('node.list', {})), REVOKED.code)
     const alice = await BrokerThief.enter(mesh)
     try {
       for (const { node, cmd, token } of granted) {
         // The node has a new key, which the hub tells whoever gets a capability for it.
         const { nodeKey } = await alice.capability(node, SLEEP)
-        assert.equal(await judgedBy(node, bob.command({ node, cmd, token, nodeKey })), REVOKED.code)
+        assert.equal(await judgedBy(node, await bob.command({ node, cmd, token, nodeKey })), REVOKED.code)
       }
     } finally {
       await alice.leave()

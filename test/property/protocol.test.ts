@@ -90,9 +90,9 @@ describe('command', () => {
 })
 
 describe('envelope', () => {
-  it('with any damage to its text is refused', () => {
+  it('with any damage to its text is refused', async () => {
     const cmd = spawnCommand(fixture)
-    const { text } = sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) })
+    const { text } = await sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) })
     const property = fc.property(edit, fc.string({ unit: 'binary' }), (damage, noise) => {
       for (const bent of [damage(text), noise]) {
         if (bent === text) continue
@@ -172,10 +172,10 @@ describe('capability token', () => {
 })
 
 describe('receipt', () => {
-  it('with any damage to its text is refused', () => {
+  it('with any damage to its text is refused', async () => {
     const question = readCommandEnvelope(Buffer.from(canonicalJson(envelopeBody(fixture))))
     const outcome = { op: 'process.list', ok: true, result: {} } as const
-    const text = sealReceipt(fixture.hub, { to: question, outcome, now: TEST_NOW })
+    const text = await sealReceipt(fixture.hub, { to: question, outcome, now: TEST_NOW })
     const context = {
       trust: fixture.trust,
       now: TEST_NOW,

@@ -167,13 +167,13 @@ export class TestClient {
   }
 
   /** Seals a request; `at` moves its time, `route` any other part of it. */
-  seal(
+  async seal(
     content: { op: HubOp; params: unknown },
     change: { subject?: string; now?: number; identity?: Identity; lifeSeconds?: number; to?: EncKey } = {},
-  ): { sealed: SealedEnvelope; subject: string; replyKey: X25519KeyPair } {
+  ): Promise<{ sealed: SealedEnvelope; subject: string; replyKey: X25519KeyPair }> {
     const replyKey = generateX25519()
     const subject = change.subject ?? subjectOf(content.op, this.id)
-    const sealed = sealHubRequest(
+    const sealed = await sealHubRequest(
       {
         identity: this.identity,
         to: this.hubKey,
@@ -190,7 +190,7 @@ export class TestClient {
 
   /** Sends a sealed request and opens what comes back. */
   async send(
-    { sealed, subject, replyKey }: ReturnType<TestClient['seal']>,
+    { sealed, subject, replyKey }: Awaited<ReturnType<TestClient['seal']>>,
     timeoutMs = 5000,
   ): Promise<Receipt> {
     const answer = await this.channel.request(subject, Buffer.from(sealed.text), {
@@ -209,7 +209,7 @@ export class TestClient {
 
   /** The result of the operation, or the hub's refusal as an error. */
   async call<Op extends HubOp>(op: Op, params: HubParams[Op]): Promise<HubResults[Op]> {
-    const receipt = await this.send(this.seal({ op, params }))
+    const receipt = await this.send(await this.seal({ op, params }))
     if (!receipt.ok) throw fromWireError(receipt.error)
     return parseHubResult(op, receipt.result)
   }

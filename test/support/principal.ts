@@ -71,17 +71,17 @@ export class Principal {
   }
 
   /** Sends a command with its capability; answers the digest by which the node's log names the message. */
-  command({ node, cmd, token, nodeKey }: Granted): string {
+  async command({ node, cmd, token, nodeKey }: Granted): Promise<string> {
     const to = { statement: nodeKey, owner: cmd.node }
     const route = this.#route(commandSubject(parseNodeName(node)), to)
-    return this.#send(route, sealCommand(route, { cmd, tok: token }))
+    return this.#send(route, await sealCommand(route, { cmd, tok: token }))
   }
 
   /** Asks the hub; answers the digest by which the hub's log names the message. */
-  ask(op: Exclude<HubOp, 'anchor'>, params: object): string {
+  async ask(op: Exclude<HubOp, 'anchor'>, params: object): Promise<string> {
     const { identity, hubKey, hubId } = this.#parts
     const route = this.#route(hubSubject(op, identity.id), { statement: hubKey, owner: hubId })
-    return this.#send(route, sealHubRequest(route, { op, params }))
+    return this.#send(route, await sealHubRequest(route, { op, params }))
   }
 
   #route(subject: string, to: { readonly statement: string; readonly owner: SpiffeId }): EnvelopeRoute {

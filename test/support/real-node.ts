@@ -140,7 +140,7 @@ export async function command(by: TestClient, cmd: Command, timeoutMs = 5000): P
     replyKey: replyKey.publicKey,
     now: Date.now(),
   }
-  const sealed = sealCommand(route, { cmd, tok: granted.access_token })
+  const sealed = await sealCommand(route, { cmd, tok: granted.access_token })
   const answer = await by.channel.request(subject, Buffer.from(sealed.text), {
     timeoutMs,
     unreachable: 'ZT-503-NODE',

@@ -135,10 +135,10 @@ function open(
 }
 
 function serveHub(mesh: ScriptedMesh, server: Server): void {
-  mesh.broker.channel('zt.inbox.hub').subscribe('zt.hub.>', (message) => {
+  mesh.broker.channel('zt.inbox.hub').subscribe('zt.hub.>', async (message) => {
     const envelope = readHubEnvelope(open(message, HUB_TYP, server).payload)
     const { op } = envelope
-    answer(message, { to: envelope, op, signer: server.identity, row: false }, () =>
+    await answer(message, { to: envelope, op, signer: server.identity, row: false }, () =>
       op === 'token'
         ? grant(parseHubParams('token', envelope.params), mesh.nodeKey)
         : mesh.onHub(op, envelope.params),
@@ -163,7 +163,7 @@ function grant(request: ReturnType<typeof parseHubParams<'token'>>, nodeKey: str
 function serveNode(mesh: ScriptedMesh, server: Server): void {
   const subject = commandSubject(nodeNameOf(server.identity.id))
   const channel = mesh.broker.channel('zt.inbox.node')
-  channel.subscribe(subject, (message) => {
+  channel.subscribe(subject, async (message) => {
     const { payload, svid } = open(message, COMMAND_TYP, server)
     const envelope = readCommandEnvelope(payload)
     const { cmd, jti } = envelope
@@ -171,7 +171,7 @@ function serveNode(mesh: ScriptedMesh, server: Server): void {
     const send = (to: string, data: Uint8Array): void => channel.publish(to, data)
     const stream =
       'out' in cmd ? scriptStream({ cmd, jti, caller: svid, send, node: server.identity }) : undefined
-    answer(message, { to: envelope, op: cmd.op, signer: mesh.signer, row: true }, () =>
+    await answer(message, { to: envelope, op: cmd.op, signer: mesh.signer, row: true }, () =>
       mesh.onCommand(cmd, stream),
     )
   })
@@ -218,7 +218,11 @@ interface Answering {
   readonly row: boolean
 }
 
-function answer(message: ChannelMessage, { to, op, signer, row }: Answering, produce: () => unknown): void {
+async function answer(
+  message: ChannelMessage,
+  { to, op, signer, row }: Answering,
+  produce: () => unknown,
+): Promise<void> {
   let outcome: Outcome
   try {
     const evidence = row ? { row: ROW, checkpoint: 'signed head' } : {}
@@ -226,7 +230,7 @@ function answer(message: ChannelMessage, { to, op, signer, row }: Answering, pro
   } catch (error) {
     outcome = { op, ok: false, error: toWireError(error, to.jti) }
   }
-  message.respond(Buffer.from(sealReceipt(signer, { to, outcome, now: TEST_NOW })))
+  message.respond(Buffer.from(await sealReceipt(signer, { to, outcome, now: TEST_NOW })))
 }
 
 export const text = (stream: 'stdout' | 'stderr', offset: number, data: string): Frame => ({

@@ -79,21 +79,21 @@ async function muster(hub: TestHub, alice: TestClient): Promise<Fleet> {
 }
 
 /** For each node a message of this sender that it would take. */
-function messagesOf(sender: TestNode, { encKeys }: Fleet): ReadonlyMap<string, Armed> {
+async function messagesOf(sender: TestNode, { encKeys }: Fleet): Promise<ReadonlyMap<string, Armed>> {
   const { identity, trust } = sender.client
   const tok = sender.client.idToken()
   const replyTo = `${inboxPrefix(identity.id)}.bench`
   const replyKey = generateX25519().publicKey
-  return new Map(
-    [...encKeys].map(([name, statement]) => {
-      const node = parseNodeName(name)
-      const owner = nodeId(trustDomainOf(identity.id), node)
-      const now = Date.now()
-      const to = openEncKey(statement, { trust, now, owner })
-      const route = { identity, to, subject: commandSubject(node), reply: replyTo, replyKey, now }
-      return [name, { text: sealCommand(route, { cmd: spawnCommand(owner), tok }).text, replyTo }]
-    }),
-  )
+  const messages = [...encKeys].map(async ([name, statement]): Promise<[string, Armed]> => {
+    const node = parseNodeName(name)
+    const owner = nodeId(trustDomainOf(identity.id), node)
+    const now = Date.now()
+    const to = openEncKey(statement, { trust, now, owner })
+    const route = { identity, to, subject: commandSubject(node), reply: replyTo, replyKey, now }
+    const { text } = await sealCommand(route, { cmd: spawnCommand(owner), tok })
+    return [name, { text, replyTo }]
+  })
+  return new Map(await Promise.all(messages))
 }
 
 interface Round {
@@ -104,7 +104,7 @@ interface Round {
 }
 
 async function revoke(sender: TestNode, fleet: Fleet, alice: TestClient): Promise<Round> {
-  const messages = messagesOf(sender, fleet)
+  const messages = await messagesOf(sender, fleet)
   const names = [...messages.keys()]
   const refusals = await Promise.all(
     fleet.children.map(async (child, at) => {

@@ -46,7 +46,7 @@ interface Question {
   readonly to: EncKey
   readonly timeoutMs: number
   readonly unreachable: 'ZT-503-NODE' | 'ZT-503-HUB'
-  readonly seal: (route: EnvelopeRoute) => SealedEnvelope
+  readonly seal: (route: EnvelopeRoute) => Promise<SealedEnvelope>
 }
 
 // A hub that does not answer within this time may have started again with another key, under which nothing that was
@@ -210,7 +210,7 @@ export class Mesh {
 
   async #ask(question: Question): Promise<Answered> {
     const replyKeys = generateX25519()
-    const sealed = question.seal({
+    const sealed = await question.seal({
       identity: this.session.identity,
       to: question.to,
       subject: question.subject,

@@ -161,14 +161,17 @@ describe('anchoring', { skip: needsNats }, () => {
     const [one, two] = [await fresh(), await fresh()]
     const params = { checkpoint: one.log.checkpoint().note, old: 0, proof: [], hub_old: 0 }
     const subject = anchorSubject(two.machine.name as never)
-    const message = one.client.seal({ op: 'anchor', params }, { subject })
+    const message = await one.client.seal({ op: 'anchor', params }, { subject })
     await assert.rejects(one.client.send(message, 400))
   })
 
   it('gets no answer for an anchor on the subject of another node, if a broker let it through', async () => {
     const [one, two] = [await fresh(), await fresh()]
     const params = { checkpoint: one.log.checkpoint().note, old: 0, proof: [], hub_old: 0 }
-    const message = one.client.seal({ op: 'anchor', params }, { subject: `zt.anchor.${two.machine.name}` })
+    const message = await one.client.seal(
+      { op: 'anchor', params },
+      { subject: `zt.anchor.${two.machine.name}` },
+    )
     const carried = { ...message, subject: `zt.anchor.${one.machine.name}` }
     await assert.rejects(one.client.send(carried, 400), { code: 'ZT-504-TIMEOUT' })
   })

@@ -74,7 +74,7 @@ describe('the token exchange', { skip: needsNats }, () => {
 
   it('names the row in its receipt, under a head that the log of the hub signed', async () => {
     const params = exchangeRequest(spawnCommand(node.id), alice.idToken())
-    const receipt = await alice.send(alice.seal({ op: 'token', params }))
+    const receipt = await alice.send(await alice.seal({ op: 'token', params }))
     const { origin, vkey } = alice.credentials.hub_log
     const head = openCheckpoint(receipt.checkpoint ?? '', origin, [parseVkey(vkey)])
     assert.ok(head.size > (receipt.row?.seq ?? Infinity))

@@ -33,7 +33,7 @@ describe('a request over NATS', { skip: needsNats }, () => {
     await hub?.stop()
   })
   const codeOf = (receipt: Receipt): string => (receipt.ok ? 'ok' : receipt.error.code)
-  type Message = ReturnType<TestClient['seal']>
+  type Message = Awaited<ReturnType<TestClient['seal']>>
   const unanswered = (message: Message): Promise<void> =>
     assert.rejects(alice.send(message, SILENCE_MS), { code: 'ZT-504-TIMEOUT' })
   const bend = (message: Message, text: string): Message => ({
@@ -42,13 +42,13 @@ describe('a request over NATS', { skip: needsNats }, () => {
   })
 
   it('is answered once, and a copy of it is a replay', async () => {
-    const message = alice.seal(LIST)
+    const message = await alice.seal(LIST)
     assert.equal(codeOf(await alice.send(message)), 'ok')
     assert.equal(codeOf(await alice.send(message)), 'ZT-409-REPLAY')
   })
 
   it('is answered to one of 20 copies at once', async () => {
-    const message = alice.seal(LIST)
+    const message = await alice.seal(LIST)
     const codes = (await Promise.all(Array.from({ length: 20 }, () => alice.send(message)))).map(codeOf)
     assert.equal(codes.filter((code) => code === 'ok').length, 1)
     assert.equal(codes.filter((code) => code === 'ZT-409-REPLAY').length, 19)
@@ -64,18 +64,18 @@ describe('a request over NATS', { skip: needsNats }, () => {
   for (const [what, { now = 0, lifeSeconds }] of Object.entries(times))
     it(`is refused when it is ${what}`, async () => {
       const change = { now: Date.now() + now, ...(lifeSeconds !== undefined && { lifeSeconds }) }
-      assert.equal(codeOf(await alice.send(alice.seal(LIST, change))), 'ZT-408-STALE')
+      assert.equal(codeOf(await alice.send(await alice.seal(LIST, change))), 'ZT-408-STALE')
     })
 
-  const silent: Record<string, () => Message | Promise<Message>> = {
-    'with a byte changed': () => {
-      const message = alice.seal(LIST)
+  const silent: Record<string, () => Promise<Message>> = {
+    'with a byte changed': async () => {
+      const message = await alice.seal(LIST)
       const { text } = message.sealed
       return bend(message, `${text.slice(0, -1)}${text.endsWith('A') ? 'B' : 'A'}`)
     },
-    'that is no envelope': () => bend(alice.seal(LIST), 'hello'),
-    'that is not sealed': () => bend(alice.seal(LIST), alice.idToken()),
-    'that is over 64 KiB': () => bend(alice.seal(LIST), 'A'.repeat(65 * 1024)),
+    'that is no envelope': async () => bend(await alice.seal(LIST), 'hello'),
+    'that is not sealed': async () => bend(await alice.seal(LIST), alice.idToken()),
+    'that is over 64 KiB': async () => bend(await alice.seal(LIST), 'A'.repeat(65 * 1024)),
     'sealed to a key that the hub does not hold': () => {
       const { publicKey } = generateX25519()
       return alice.seal(LIST, { to: { ...alice.hubKey, publicKey, kid: encKeyId(publicKey) } })
@@ -96,8 +96,8 @@ describe('a request over NATS', { skip: needsNats }, () => {
       alice.seal(LIST, { identity: { ...alice.identity, key: node.client.identity.key } }),
     'addressed to another hub': () =>
       alice.seal(LIST, { to: { ...alice.hubKey, owner: parseSpiffeId('spiffe://mesh.example/hub/h2') } }),
-    'sent on the subject of another operation': () => ({
-      ...alice.seal(LIST),
+    'sent on the subject of another operation': async () => ({
+      ...(await alice.seal(LIST)),
       subject: hubSubject('deny', alice.id),
     }),
     'whose operation is not that of its signed subject': () =>
@@ -109,7 +109,7 @@ describe('a request over NATS', { skip: needsNats }, () => {
     it(`gets no answer when it is one ${what}`, async () => unanswered(await make()))
 
   it('is refused when its parameters have a field that the operation does not know', async () => {
-    const message = alice.seal({ op: 'node.list', params: { all: true } })
+    const message = await alice.seal({ op: 'node.list', params: { all: true } })
     assert.equal(codeOf(await alice.send(message)), 'ZT-422-SCHEMA')
   })
 

@@ -50,7 +50,7 @@ describe('a hub that is killed', { skip: needsNats }, () => {
 
   it('remembers which messages and process ids were used', async () => {
     const cmd = spawnCommand(node.id)
-    const message = alice.seal({ op: 'token', params: exchangeRequest(cmd, alice.idToken()) })
+    const message = await alice.seal({ op: 'token', params: exchangeRequest(cmd, alice.idToken()) })
     assert.equal((await alice.send(message)).ok, true)
     await hub.restart()
     await reconnected()
@@ -74,7 +74,7 @@ describe('a hub that is killed', { skip: needsNats }, () => {
     const minted: number[] = []
     const work = Array.from({ length: 60 }, async () => {
       const params = exchangeRequest(spawnCommand(node.id), alice.idToken())
-      const receipt = await alice.send(alice.seal({ op: 'token', params }), 3000)
+      const receipt = await alice.send(await alice.seal({ op: 'token', params }), 3000)
       if (receipt.ok && receipt.row !== undefined) minted.push(receipt.row.seq)
     })
     await eventually('some are answered', () => minted.length > 5)

@@ -101,7 +101,7 @@ describe('deny list', () => {
     assert.throws(() => openDenyList(other, context()), { code: 'ZT-400-MALFORMED' })
   })
 
-  it('is never signed larger than receivers read and one receipt carries', () => {
+  it('is never signed larger than receivers read and one receipt carries', async () => {
     const many = (count: number): readonly DenyEntry[] =>
       Array.from({ length: count }, (_, index) => ({
         ...entry(),
@@ -110,7 +110,7 @@ describe('deny list', () => {
     const text = signed(1, many(2000))
     assert.equal(openDenyList(text, context()).entries.length, 2000)
     const question = readCommandEnvelope(canonicalBytes(envelopeBody(fixture)))
-    sealReceipt(fixture.hub, {
+    await sealReceipt(fixture.hub, {
       to: question,
       outcome: { op: 'deny', ok: true, result: { deny: text } },
       now: TEST_NOW,

@@ -43,10 +43,10 @@ before(async () => {
 })
 
 describe('command envelope', () => {
-  it('arrives as it was sent, with its sender proved', () => {
+  it('arrives as it was sent, with its sender proved', async () => {
     const cmd = spawnCommand(fixture)
     const tok = tokenFor(fixture, cmd)
-    const sealed = sealCommand(route(fixture), { cmd, tok })
+    const sealed = await sealCommand(route(fixture), { cmd, tok })
     const { svid, payload } = authenticate(sealed.text, nodeContext(fixture))
     const envelope = readCommandEnvelope(payload)
     assert.equal(svid.id, fixture.operator.id)
@@ -60,9 +60,9 @@ describe('command envelope', () => {
     checkFreshness({ ...envelope, now: TEST_NOW })
   })
 
-  it('shows the broker neither command nor sender', () => {
+  it('shows the broker neither command nor sender', async () => {
     const cmd = spawnCommand(fixture, { argv: ['node', 'very-secret-argument'] })
-    const { text } = sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) })
+    const { text } = await sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) })
     const seen = [
       text,
       ...text.split('.').map((part) => Buffer.from(part, 'base64url').toString('latin1')),
@@ -72,9 +72,9 @@ describe('command envelope', () => {
     }
   })
 
-  it('is refused at sealing when the node would refuse its size', () => {
+  it('is refused at sealing when the node would refuse its size', async () => {
     const cmd = spawnCommand(fixture, { argv: ['x'.repeat(30_000), 'y'.repeat(20_000)] })
-    assert.throws(() => sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) }), {
+    await assert.rejects(sealCommand(route(fixture), { cmd, tok: tokenFor(fixture, cmd) }), {
       code: 'ZT-413-SIZE',
     })
   })
@@ -87,8 +87,8 @@ describe('check 1: shape', () => {
     })
   })
 
-  it('refuses an envelope of the other family, outside and inside', () => {
-    const hubRequest = sealHubRequest(route(fixture), { op: 'node.list', params: {} })
+  it('refuses an envelope of the other family, outside and inside', async () => {
+    const hubRequest = await sealHubRequest(route(fixture), { op: 'node.list', params: {} })
     assert.throws(() => authenticate(hubRequest.text, nodeContext(fixture)), { code: 'ZT-400-MALFORMED' })
     const inner = signJws({ typ: HUB_TYP, payload: Buffer.from('{}'), signer: svidSigner(fixture.operator) })
     const { kid, publicKey } = fixture.nodeEncKey
@@ -120,10 +120,10 @@ describe('check 1: shape', () => {
 })
 
 describe('check 2: decryption', () => {
-  it('refuses what was sealed to a key that the node does not hold', () => {
+  it('refuses what was sealed to a key that the node does not hold', async () => {
     const to = encKey(fixture.node, generateX25519())
     const cmd = spawnCommand(fixture)
-    const { text } = sealCommand(route(fixture, { to }), { cmd, tok: tokenFor(fixture, cmd) })
+    const { text } = await sealCommand(route(fixture, { to }), { cmd, tok: tokenFor(fixture, cmd) })
     assert.throws(() => authenticate(text, nodeContext(fixture)), { code: 'ZT-400-KID' })
   })
 })
@@ -282,8 +282,8 @@ describe('check 8: time', () => {
 })
 
 describe('hub envelope', () => {
-  it('arrives as it was sent', () => {
-    const sealed = sealHubRequest(route(fixture), { op: 'node.list', params: {} })
+  it('arrives as it was sent', async () => {
+    const sealed = await sealHubRequest(route(fixture), { op: 'node.list', params: {} })
     const { payload, svid } = authenticate(sealed.text, nodeContext(fixture, { typ: HUB_TYP }))
     const envelope = readHubEnvelope(payload)
     assert.equal(envelope.op, 'node.list')

@@ -35,7 +35,7 @@ const row = { log: 'mesh.example/log/node/mac-mini/e1', seq: 12, hash: sha256Tex
 const checkpoint = 'mesh.example/log/node/mac-mini/e1\n13\nAAAA\n\n— key sig\n'
 const done: Outcome = { op: 'process.list', row, checkpoint, ok: true, result: { procs: [] } }
 
-function answer(outcome: Outcome, identity = fixture.node): string {
+function answer(outcome: Outcome, identity = fixture.node): Promise<string> {
   return sealReceipt(identity, { to: question, outcome, now: TEST_NOW })
 }
 
@@ -69,28 +69,28 @@ const body = (): Record<string, unknown> => ({
 })
 
 describe('receipt', () => {
-  it('carries the result and the audit row to the one who asked', () => {
-    const receipt = openReceipt(answer(done), context())
+  it('carries the result and the audit row to the one who asked', async () => {
+    const receipt = openReceipt(await answer(done), context())
     assert.ok(receipt.ok)
     assert.deepEqual(receipt.row, row)
     assert.equal(receipt.checkpoint, checkpoint)
     assert.equal(JSON.stringify(receipt.result), '{"procs":[]}')
   })
 
-  it('carries a refusal with its code and details', () => {
+  it('carries a refusal with its code and details', async () => {
     const failure = new ZtError('ZT-403-POLICY', 'policy does not permit it', {
       details: { rule: 'x', n: 3 },
     })
-    const text = answer({ op: 'process.spawn', row, ok: false, error: toWireError(failure, 'r-1') })
+    const text = await answer({ op: 'process.spawn', row, ok: false, error: toWireError(failure, 'r-1') })
     const receipt = openReceipt(text, context())
     assert.ok(!receipt.ok)
     assert.equal(receipt.error.code, 'ZT-403-POLICY')
     assert.equal(JSON.stringify(receipt.error.details), '{"n":3,"rule":"x"}')
   })
 
-  it('may carry a refusal without a row, when rejections are counted together', () => {
+  it('may carry a refusal without a row, when rejections are counted together', async () => {
     const error = toWireError(new ZtError('ZT-408-STALE', 'too old'), 'r-1')
-    assert.equal(openReceipt(answer({ op: 'process.spawn', ok: false, error }), context()).ok, false)
+    assert.equal(openReceipt(await answer({ op: 'process.spawn', ok: false, error }), context()).ok, false)
   })
 
   it('keeps a code of a newer peer as it came', () => {
@@ -101,21 +101,23 @@ describe('receipt', () => {
     assert.equal(receipt.error.code, 'ZT-499-NEW')
   })
 
-  it('of something done by a node is refused without its row or its checkpoint', () => {
+  it('of something done by a node is refused without its row or its checkpoint', async () => {
     for (const part of ['row', 'checkpoint'] as const) {
       const { [part]: _gone, ...rest } = done
-      assert.throws(() => openReceipt(answer(rest as Outcome), context()), { code: 'ZT-422-SCHEMA' })
+      await assert.rejects(async () => openReceipt(await answer(rest as Outcome), context()), {
+        code: 'ZT-422-SCHEMA',
+      })
     }
   })
 
-  it('of a hub may have no row', () => {
+  it('of a hub may have no row', async () => {
     const outcome: Outcome = { op: 'node.list', ok: true, result: { nodes: [] } }
-    assert.ok(openReceipt(answer(outcome, fixture.hub), context({ from: fixture.hub.id })).ok)
+    assert.ok(openReceipt(await answer(outcome, fixture.hub), context({ from: fixture.hub.id })).ok)
   })
 
-  it('from somebody else than was asked is refused', () => {
+  it('from somebody else than was asked is refused', async () => {
     for (const other of [fixture.otherNode, fixture.hub, fixture.operator]) {
-      assert.throws(() => openReceipt(answer(done, other), context()), {
+      await assert.rejects(async () => openReceipt(await answer(done, other), context()), {
         code: 'ZT-421-MISDIRECTED',
         details: { field: 'iss' },
       })
@@ -125,20 +127,20 @@ describe('receipt', () => {
     })
   })
 
-  it('for somebody else, or for another question, is refused', () => {
-    assert.throws(() => openReceipt(answer(done), context({ to: fixture.stranger.id })), {
+  it('for somebody else, or for another question, is refused', async () => {
+    await assert.rejects(async () => openReceipt(await answer(done), context({ to: fixture.stranger.id })), {
       code: 'ZT-421-MISDIRECTED',
       details: { field: 'aud' },
     })
-    assert.throws(() => openReceipt(answer(done), context({ re: randomUUID() })), {
+    await assert.rejects(async () => openReceipt(await answer(done), context({ re: randomUUID() })), {
       code: 'ZT-421-MISDIRECTED',
       details: { field: 're' },
     })
   })
 
-  it('does not open with another key, and is not accepted unsealed', () => {
+  it('does not open with another key, and is not accepted unsealed', async () => {
     const other = generateX25519()
-    assert.throws(() => openReceipt(answer(done), context({ key: other.privateKey })), {
+    await assert.rejects(async () => openReceipt(await answer(done), context({ key: other.privateKey })), {
       code: 'ZT-400-MALFORMED',
     })
     const bare = signJws({
@@ -151,11 +153,13 @@ describe('receipt', () => {
 
   it('of a foreign root is refused', async () => {
     const foreign = await (await createTestAuthority()).identity('/node/mac-mini')
-    assert.throws(() => openReceipt(answer(done, foreign), context()), { code: 'ZT-401-CERT' })
+    await assert.rejects(async () => openReceipt(await answer(done, foreign), context()), {
+      code: 'ZT-401-CERT',
+    })
   })
 
-  it('with a changed byte is refused', () => {
-    const text = answer(done)
+  it('with a changed byte is refused', async () => {
+    const text = await answer(done)
     for (let at = 0; at < text.length; at += 101) {
       const changed = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`
       assert.throws(() => openReceipt(changed, context()), { code: /^ZT-400-(?:MALFORMED|KID)$/ })
@@ -176,8 +180,8 @@ describe('receipt', () => {
     })
   }
 
-  it('is not sent when it is too large for one message', () => {
+  it('is not sent when it is too large for one message', async () => {
     const outcome = { ...done, result: 'x'.repeat(800_000) }
-    assert.throws(() => answer(outcome), { code: 'ZT-413-SIZE' })
+    await assert.rejects(answer(outcome), { code: 'ZT-413-SIZE' })
   })
 })
