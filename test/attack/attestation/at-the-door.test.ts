@@ -7,6 +7,7 @@ import type { ErrorCode } from '#shared/errors/codes.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import type { JsonValue } from '#shared/encoding/json-value.ts'
+import { generateP256 } from '#shared/jose/keys.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { attestTranscript } from '#shared/protocol/admission.ts'
@@ -19,6 +20,7 @@ import { needsNats } from '#test/support/nats.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 import { TpmMachine, trusting, type Https } from '#test/support/tpm-machine.ts'
+import { wishfulCsr } from '#test/support/wishful-csr.ts'
 import { VendorCa } from '#test/support/vendor-ca.ts'
 
 type Json = Record<string, unknown>
@@ -145,6 +147,14 @@ describe('a hub that is handed forged evidence', { skip: needsNats }, () => {
           quote: b64u(Buffer.concat([Buffer.from(String(said['quote']), 'base64url'), Buffer.of(0)])),
         })),
     ],
+    'a request that wishes for a name of the hub (A23)': [
+      'ZT-422-CSR-WISH',
+      () =>
+        bending('/v1/attest', (body) => ({
+          ...body,
+          csr: b64u(wishfulCsr(generateP256(), { uris: ['spiffe://mesh.example/hub/h1'] })),
+        })),
+    ],
     'a quote that is too long (A19)': [
       'ZT-422-SCHEMA',
       () => evidence((said) => ({ ...said, quote: b64u(new Uint8Array(2000)) })),
@@ -203,7 +213,8 @@ describe('a hub that is handed forged evidence', { skip: needsNats }, () => {
       log: mini.log,
     })
     const nats = { publicKey: keys.nats.publicKey, proof: b64u(keys.nats.sign(transcript)) }
-    return { ...body, csr: b64u(createCsr(keys.svid)), nats, enc_key: enc }
+    const { link: _link, ...own } = body
+    return { ...own, csr: b64u(createCsr(keys.svid)), nats, enc_key: enc }
   }
 
   /** Answers with a wrong secret where the TPM would refuse to open the right one. */

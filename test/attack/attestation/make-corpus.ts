@@ -4,17 +4,20 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { allCases } from '#test/support/attestation/attacks/all.ts'
 import { caseText, parseCase } from '#test/support/attestation/case.ts'
-import { judge } from '#test/support/attestation/judge.ts'
+import { Judge } from '#test/support/attestation/judge.ts'
 import { startRig } from '#test/support/attestation/rig.ts'
 
 const FOLDER = join(import.meta.dirname, 'corpus')
 
 const cleanups: (() => Promise<void>)[] = []
+const scope = { after: (action: () => Promise<void>) => void cleanups.unshift(action) }
 try {
-  const cases = await allCases(await startRig({ after: (action) => void cleanups.unshift(action) }))
+  const rig = await startRig(scope)
+  const judge = await Judge.open(scope, rig.now)
+  const cases = await allCases(rig)
   const written = cases.map((one) => parseCase(Buffer.from(caseText(one))))
   for (const one of written) {
-    const answer = judge(one)
+    const answer = await judge.answer(one)
     if (answer !== one.expect) throw new Error(`${one.name} is answered with ${answer}, not ${one.expect}`)
   }
   await mkdir(FOLDER, { recursive: true })

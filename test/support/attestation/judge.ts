@@ -1,21 +1,91 @@
-// Judges a case of the corpus as the hub does, with the hub's own verifier. What the hub's store decides (that a challenge is
-// used once, and T10) is a rule of few lines here: test/attack/tpm-*.test.ts show that a running hub keeps it.
-import { requireActivation } from '#hub/attestation/activation.ts'
-import { verifyAk, type VerifiedAk } from '#hub/attestation/attestation-key.ts'
-import { readConfiguredAuthority } from '#hub/attestation/ek-certificate.ts'
-import { verifyEndorsement } from '#hub/attestation/endorsement.ts'
-import { verifyProof } from '#hub/attestation/verify.ts'
-import { sha256Text } from '#shared/encoding/digest.ts'
-import type { ErrorCode } from '#shared/errors/codes.ts'
-import { isZtError, ZtError } from '#shared/errors/error.ts'
-import { attestTranscript } from '#shared/protocol/admission.ts'
-import { verifyCsr } from '#shared/x509/csr.ts'
-import type { AttackCase } from './case.ts'
+// Has a case of the corpus judged by the hub's own admission. There is no rule in here: the requests of the file are handed in
+// as they would come over HTTPS, from the parser of their bytes to the credentials, and what is answered is passed on.
+import type { AdmissionChallenge } from '#hub/admission/attestor.ts'
+import { canonicalBytes } from '#shared/encoding/canonical-json.ts'
+import { parseStrictJson } from '#shared/encoding/strict-json.ts'
+import { isZtError } from '#shared/errors/error.ts'
+import {
+  MAX_ADMISSION_BYTES,
+  parseAttestRequest,
+  parseChallengeRequest,
+  type AttestRequest,
+  type ChallengeRequest,
+} from '#shared/protocol/admission.ts'
+import { tempDir } from '../temp-dir.ts'
+import { makeTestPki } from '../test-pki.ts'
+import type { Answer, AttackCase } from './case.ts'
+import { CaseHub, type CaseGround } from './case-hub.ts'
+import { attestRequestOf, challengeRequestOf } from './requests.ts'
 
-/** `accept`, or the code of the refusal; anything but a ZtError is thrown. */
-export function judge(one: AttackCase): 'accept' | ErrorCode {
+/** How a request comes to admission. */
+interface Door {
+  readonly hello: (request: ChallengeRequest) => ChallengeRequest
+  readonly proof: (request: AttestRequest) => AttestRequest
+}
+
+const overTheWire = (request: object): unknown =>
+  parseStrictJson(canonicalBytes(request), { maxBytes: MAX_ADMISSION_BYTES })
+
+const PARSED: Door = {
+  hello: (request) => parseChallengeRequest(overTheWire(request), ''),
+  proof: (request) => parseAttestRequest(overTheWire(request), ''),
+}
+const BEHIND: Door = { hello: (request) => request, proof: (request) => request }
+
+export class Judge {
+  readonly #ground: CaseGround
+
+  private constructor(ground: CaseGround) {
+    this.#ground = ground
+  }
+
+  /** For cases of within some hours of `at`, UTC milliseconds. What it writes is removed after `test`. */
+  static async open(test: { after(action: () => Promise<void>): void }, at: number): Promise<Judge> {
+    return new Judge({ dir: await tempDir(test), pki: await makeTestPki({ now: at }) })
+  }
+
+  /** What the hub of the case answers; anything but a ZtError is thrown. */
+  answer(one: AttackCase): Promise<Answer> {
+    return this.#judge(one, PARSED)
+  }
+
+  /** The same, if no parser had looked at the bytes before. */
+  answerBehind(one: AttackCase): Promise<Answer> {
+    return this.#judge(one, BEHIND)
+  }
+
+  /** What the hub of the case would seal into a challenge for this hello, if it heard it now. Throws its refusal. */
+  async sealedFor(one: AttackCase): Promise<AdmissionChallenge> {
+    return this.#on(one, async (hub) => {
+      const { session } = await hub.challenge(challengeRequestOf(one))
+      return hub.greeted.use(session, async ({ about }) => about)
+    })
+  }
+
+  #judge(one: AttackCase, door: Door): Promise<Answer> {
+    return this.#on(one, async (hub) => {
+      const handIn = (): Promise<Answer> => answerOf(hub, one, door)
+      if (one.challenge.used) requireOne(one, [await handIn()])
+      if (one.times === undefined) return handIn()
+      return requireOne(one, await Promise.all(Array.from({ length: one.times }, handIn)))
+    })
+  }
+
+  async #on<T>(one: AttackCase, work: (hub: CaseHub) => Promise<T>): Promise<T> {
+    const hub = await CaseHub.open(one, this.#ground)
+    try {
+      return await work(hub)
+    } finally {
+      await hub.close()
+    }
+  }
+}
+
+async function answerOf(hub: CaseHub, one: AttackCase, door: Door): Promise<Answer> {
   try {
-    requireAccepted(one)
+    // A renewal says nothing in its hello that could be refused.
+    await hub.challenge(door.hello(challengeRequestOf(one)))
+    await hub.attest(door.proof(attestRequestOf(one)))
     return 'accept'
   } catch (error) {
     if (!isZtError(error)) throw error
@@ -23,78 +93,11 @@ export function judge(one: AttackCase): 'accept' | ErrorCode {
   }
 }
 
-/** Throws what the verifier throws. */
-export function requireAccepted(one: AttackCase): void {
-  const { evidence, challenge, known } = one
-  const { node, pcrs: selection, expires, used } = challenge
-  if (used || known.now >= expires) throw refused('ZT-401-NONCE', 'the challenge is used or expired')
-  const registered = known.registered.find((machine) => machine.node === node)
-  if (evidence.joinToken === true) {
-    if (registered === undefined) return
-    throw refused('ZT-412-TPM', 'the name is for a machine that proves itself with a TPM')
-  }
-  const { spki } = verifyCsr(evidence.csr ?? new Uint8Array())
-  const extraData = transcriptOf(challenge, spki)
-  const ak = evidence.endorsement === undefined ? registeredAk(one) : joiningAk(one, extraData)
-  const { quote, eventLog, certified } = evidence
-  if (quote === undefined) throw refused('ZT-401-EVIDENCE', 'there is no quote')
-  const proof = {
-    quote,
-    ...(eventLog !== undefined && { eventLog }),
-    ...(certified !== undefined && { certified }),
-  }
-  const policy = known.pcrPolicy
-  const clock = registered?.clock
-  verifyProof(proof, {
-    node,
-    ak,
-    extraData,
-    spki,
-    selection,
-    now: known.now,
-    ...(policy !== undefined && { policy }),
-    ...(clock !== undefined && { clock }),
-  })
-}
-
-/** What the attestations must be bound to: computed from what the hub itself knows and from the request. */
-export function transcriptOf(
-  { hub, session, nonce, node, enc, nats, log }: AttackCase['challenge'],
-  spki: Uint8Array,
-): Uint8Array {
-  return attestTranscript({ hub, session, nonce, node, spki: sha256Text(spki), enc, nats, log })
-}
-
-function registeredAk({ challenge, known }: AttackCase): VerifiedAk {
-  const registered = known.registered.find(({ node }) => node === challenge.node)
-  if (registered === undefined) throw refused('ZT-401-EVIDENCE', 'the name stands for no TPM')
-  return verifyAk({ public: registered.ak })
-}
-
-function joiningAk({ evidence, challenge, known }: AttackCase, transcript: Uint8Array): VerifiedAk {
-  const { endorsement, ak: offered, activation } = evidence
-  if (endorsement === undefined || offered === undefined) throw refused('ZT-401-EVIDENCE', 'there is no AK')
-  const authority = (der: Uint8Array): ReturnType<typeof readConfiguredAuthority> =>
-    readConfiguredAuthority(der, 'a root of the case')
-  const trust = {
-    roots: known.roots.map(authority),
-    intermediates: known.intermediates.map(authority),
-    denied: new Set(known.deniedEks),
-    ...(known.allowedEks !== undefined && { allowed: new Set(known.allowedEks) }),
-  }
-  const ek = verifyEndorsement(endorsement, trust, known.now)
-  const ak = verifyAk({ public: offered.public, ...(offered.creation && { creation: offered.creation }) })
-  const other = known.registered.find(
-    (machine) => (machine.node === challenge.node) !== (machine.ek === ek.sha256),
-  )
-  if (other?.ek === ek.sha256) throw refused('ZT-409-TPM', 'the TPM stands for another name')
-  if (other !== undefined) throw refused('ZT-403-JOIN', 'the name belongs to another machine')
-  const { secret } = challenge
-  if (secret === undefined) throw refused('ZT-401-EVIDENCE', 'the challenge was not for a TPM')
-  requireActivation({ secret, transcript }, activation ?? new Uint8Array())
-  return ak
-}
-
-function refused(code: ErrorCode, message: string): ZtError {
-  return new ZtError(code, message)
+/** The answer to all but the one that is accepted. */
+function requireOne({ name }: AttackCase, answers: readonly Answer[]): Answer {
+  const others = answers.filter((answer) => answer !== 'accept')
+  const [answer = 'accept', ...more] = new Set(others)
+  if (others.length !== answers.length - 1 || more.length > 0)
+    throw new Error(`${name} is answered with ${answers.join(', ')}`)
+  return answer
 }

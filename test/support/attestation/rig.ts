@@ -1,17 +1,14 @@
 // Two software TPMs of one maker and what a hub would know of them: from it, every case of the corpus is made, and made again live.
-import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sealActivation } from '#hub/attestation/activation.ts'
 import { verifyAk } from '#hub/attestation/attestation-key.ts'
 import { readConfiguredAuthority } from '#hub/attestation/ek-certificate.ts'
-import { verifyEndorsement, type VerifiedEk } from '#hub/attestation/endorsement.ts'
-import type { QuoteEvidence } from '#hub/attestation/evidence.ts'
-import { parseNodeName, type NodeName } from '#shared/identity/names.ts'
-import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
-import { encodeBase64url } from '#shared/encoding/base64url.ts'
+import { verifyEndorsement, type EndorsementTrust, type VerifiedEk } from '#hub/attestation/endorsement.ts'
+import type { AkEvidence, EndorsementEvidence, QuoteEvidence } from '#hub/attestation/evidence.ts'
 import { TpmAttester, type CreatedAk } from '#shared/host/tpm/attester.ts'
 import { generateP256, type P256KeyPair } from '#shared/jose/keys.ts'
+import type { LogIdentity } from '#shared/protocol/admission.ts'
 import { activationProof } from '#shared/protocol/tpm-evidence.ts'
 import type { PcrPolicy, PcrValues } from '#shared/protocol/pcr-policy.ts'
 import type { EndorsementKind } from '#shared/tpm/templates.ts'
@@ -20,19 +17,17 @@ import type { TpmBlob } from '#shared/tpm/object-calls.ts'
 import { createCsr } from '#shared/x509/csr.ts'
 import { certificatesFromPem } from '#shared/x509/pem.ts'
 import { startSwtpm, type Swtpm } from '../swtpm.ts'
+import { ask, claimOf, extraOf, logOf, NODE, SELECTION, type Asked, type Asking } from './asked.ts'
 import type { CaseChallenge, CaseEvidence, CaseKnowledge, RegisteredMachine } from './case.ts'
 import { bootLog, measureBoot } from './measured-boot.ts'
-import { transcriptOf } from './judge.ts'
 
-export const NODE: NodeName = parseNodeName('mac-mini')
-export const SELECTION = { bank: 'sha256', indices: [0, 1, 2, 3, 4, 5, 6, 7] } as const
-const CHALLENGE_MS = 60_000
 const FRESH_MS = 2000
 
 /** One machine: its TPM, a registered AK, and the key that it wants an SVID for. */
 export interface Machine {
   readonly swtpm: Swtpm
   readonly attester: TpmAttester
+  readonly ek: Pick<VerifiedEk, 'sha256' | 'root'>
   readonly ak: CreatedAk
   readonly svid: P256KeyPair
   readonly csr: Uint8Array
@@ -48,6 +43,8 @@ export interface Rig {
   readonly policy: PcrPolicy
   /** UTC, milliseconds: the time of every case */
   readonly now: number
+  /** that of the machine that is to be admitted */
+  readonly log: LogIdentity
 }
 
 interface TestLike {
@@ -58,18 +55,21 @@ interface TestLike {
 export async function startRig(test: TestLike): Promise<Rig> {
   const first = await startSwtpm(test, { eccP256: true })
   const second = await startSwtpm(test, { caDir: first.caDir })
-  const x = await machineOf(test, first)
-  const y = await machineOf(test, second)
+  const authorities = await authoritiesOf(first)
+  // The certificates are made in this very second.
+  const now = Date.now() + FRESH_MS
+  const x = await machineOf(test, first, { authorities, now })
+  const y = await machineOf(test, second, { authorities, now })
   for (const { attester } of [x, y]) await measureBoot(attester)
   const quote = await x.attester.readPcrs(SELECTION)
   return {
     x,
     y,
-    authorities: await authoritiesOf(first),
+    authorities,
     eventLog: bootLog(),
     policy: policyOf(hexValues(quote)),
-    // The certificates are made in this very second.
-    now: Date.now() + FRESH_MS,
+    now,
+    log: logOf(NODE),
   }
 }
 
@@ -93,59 +93,43 @@ export function policyOf(values: PcrValues): PcrPolicy {
   }
 }
 
-/** The challenge of a hub for that request, fresh. */
-export function challengeFor(
-  rig: Rig,
-  csr: Pick<P256KeyPair, 'spki'>,
-  change: Partial<CaseChallenge> = {},
-): CaseChallenge {
-  const challenge = {
-    hub: parseSpiffeId('spiffe://mesh.example/hub/h1'),
-    session: encodeBase64url(randomBytes(16)),
-    nonce: encodeBase64url(randomBytes(32)),
-    node: NODE,
-    enc: encodeBase64url(randomBytes(32)),
-    nats: `U${'A'.repeat(55)}`,
-    log: {
-      vkey: `mesh.example/log/node/${NODE}/e1+00000000+AA==`,
-      origin: `mesh.example/log/node/${NODE}/e1`,
-    },
-    pcrs: { bank: SELECTION.bank, indices: [...SELECTION.indices] },
-    expires: rig.now + CHALLENGE_MS,
-    used: false,
-    extraData: '',
-    ...change,
-  }
-  return { ...challenge, extraData: Buffer.from(transcriptOf(challenge, csr.spki)).toString('hex') }
+/** The challenge of a hub for a key, fresh. */
+export function challengeFor(rig: Rig, csr: Pick<P256KeyPair, 'spki'>, change: Partial<Asking> = {}): Asked {
+  const { now, log, policy } = rig
+  return ask(csr, { now, log, policy, ...change })
 }
-
-export const extraOf = ({ extraData }: CaseChallenge): Uint8Array =>
-  Uint8Array.from(Buffer.from(extraData, 'hex'))
 
 export function knownTo(rig: Rig, change: Partial<CaseKnowledge> = {}): CaseKnowledge {
   return { now: rig.now, ...rig.authorities, deniedEks: [], pcrPolicy: rig.policy, registered: [], ...change }
+}
+
+export interface JoinChange {
+  /** the preferred of its TPM unless given */
+  readonly kind?: EndorsementKind
+  /** what it shows of the EK, from what it has */
+  readonly shown?: (genuine: EndorsementEvidence) => EndorsementEvidence
+  readonly asking?: Partial<Asking>
 }
 
 /** Genuine evidence of a machine that joins: what the hub asks and what its TPM answers. */
 export async function genuineJoin(
   rig: Rig,
   machine: Machine,
-  kind?: EndorsementKind,
-): Promise<{ evidence: CaseEvidence; challenge: CaseChallenge; ek: VerifiedEk }> {
+  { kind, shown = (genuine) => genuine, asking }: JoinChange = {},
+): Promise<{ evidence: CaseEvidence; challenge: Asked; ek: VerifiedEk }> {
   const attester =
     kind === undefined
       ? machine.attester
       : await TpmAttester.open(machine.swtpm.open(), { endorsement: kind })
-  const endorsement = await attester.endorsement()
-  const ek = verifyEndorsement(endorsement, trustOf(rig), rig.now)
-  const secret = Uint8Array.from(randomBytes(32))
-  const challenge = challengeFor(rig, machine.svid, { secret })
-  const sealed = sealActivation({ ek, ak: verifyAk({ public: machine.ak.public }) }, secret)
+  const { certificates, public: area } = await attester.endorsement()
+  const ek = verifyEndorsement({ certificates, public: area }, trustOf(rig.authorities), rig.now)
+  const hello = { endorsement: shown({ certificates, public: area }), ak: akOf(machine.ak) }
+  const claim = claimOf(hello, ek)
+  const challenge = challengeFor(rig, machine.svid, { claim, ...asking })
+  const sealed = sealActivation({ ek, ak: verifyAk({ public: machine.ak.public }) }, secretOf(challenge))
   const opened = await attester.activate(machine.ak, sealed.blob, sealed.encryptedSecret)
-  const { data, certifyInfo, signature } = machine.ak.creation
   const evidence = {
-    endorsement: { certificates: [...endorsement.certificates], public: endorsement.public },
-    ak: { public: machine.ak.public, creation: { data, attest: certifyInfo, signature } },
+    ...hello,
     activation: activationProof(opened, extraOf(challenge)),
     quote: await quoteOf(machine, challenge),
     csr: machine.csr,
@@ -154,14 +138,32 @@ export async function genuineJoin(
   return { evidence, challenge, ek }
 }
 
+/** What a key says of its creation. */
+export function akOf({
+  public: area,
+  creation,
+}: {
+  readonly public: Uint8Array
+  readonly creation: Pick<CreatedAk['creation'], 'data' | 'certifyInfo' | 'signature'>
+}): Required<AkEvidence> {
+  const { data, certifyInfo, signature } = creation
+  return { public: area, creation: { data, attest: certifyInfo, signature } }
+}
+
+export function secretOf({ secret }: CaseChallenge): Uint8Array {
+  if (secret === undefined) throw new Error('the challenge is not for a machine that joins')
+  return secret
+}
+
 /** Genuine evidence of a machine that renews: a quote by the AK that is registered. */
 export async function genuineRenewal(
   rig: Rig,
   machine: Machine = rig.x,
-): Promise<{ evidence: CaseEvidence; challenge: CaseChallenge; known: CaseKnowledge }> {
-  const challenge = challengeFor(rig, machine.svid)
+  change: Partial<Asking> = {},
+): Promise<{ evidence: CaseEvidence; challenge: Asked; known: CaseKnowledge }> {
+  const challenge = challengeFor(rig, machine.svid, change)
   const evidence = { quote: await quoteOf(machine, challenge), csr: machine.csr }
-  return { evidence, challenge, known: knownTo(rig, { registered: [registered(machine)] }) }
+  return { evidence, challenge, known: knownTo(rig, { registered: [registered(rig, machine)] }) }
 }
 
 export async function quoteOf(
@@ -173,14 +175,15 @@ export async function quoteOf(
   return { attest, signature, pcrs: hexValues(pcrs) }
 }
 
+/** The EK is that of machine X, unless another is said. */
 export function registered(
-  machine: { readonly ak: Pick<TpmBlob, 'public'> },
-  ek: string = '00'.repeat(32),
+  { x, log }: Pick<Rig, 'x' | 'log'>,
+  { ak, ek = x.ek }: { readonly ak: Pick<TpmBlob, 'public'>; readonly ek?: Machine['ek'] },
 ): RegisteredMachine {
-  return { node: NODE, ek, ak: machine.ak.public }
+  return { node: NODE, ek: ek.sha256, root: ek.root, ak: ak.public, log }
 }
 
-export function trustOf({ authorities }: Rig): Parameters<typeof verifyEndorsement>[1] {
+export function trustOf(authorities: Rig['authorities']): EndorsementTrust {
   const read = (der: Uint8Array): ReturnType<typeof readConfiguredAuthority> =>
     readConfiguredAuthority(der, 'rig')
   return {
@@ -190,11 +193,16 @@ export function trustOf({ authorities }: Rig): Parameters<typeof verifyEndorseme
   }
 }
 
-async function machineOf(test: TestLike, swtpm: Swtpm): Promise<Machine> {
+async function machineOf(
+  test: TestLike,
+  swtpm: Swtpm,
+  { authorities, now }: Pick<Rig, 'authorities' | 'now'>,
+): Promise<Machine> {
   const attester = await TpmAttester.open(swtpm.open())
   test.after(() => attester.close())
+  const ek = verifyEndorsement(await attester.endorsement(), trustOf(authorities), now)
   const svid = generateP256()
-  return { swtpm, attester, ak: await attester.createAk(), svid, csr: createCsr(svid) }
+  return { swtpm, attester, ek, ak: await attester.createAk(), svid, csr: createCsr(svid) }
 }
 
 async function authoritiesOf({ caDir }: Swtpm): Promise<Rig['authorities']> {

@@ -16,8 +16,9 @@ import {
   VENDOR_FROM,
   type CertificateParts,
 } from '../../vendor-ca.ts'
-import type { AttackCase, CaseKnowledge } from '../case.ts'
-import { genuineJoin, knownTo, NODE, type Rig } from '../rig.ts'
+import type { AttackCase, CaseKnowledge, RegisteredMachine } from '../case.ts'
+import { logOf, NODE } from '../asked.ts'
+import { genuineJoin, genuineRenewal, knownTo, registered, type Rig } from '../rig.ts'
 import { attackCase, FROM_TPM, type CaseParts } from './made.ts'
 
 const BY_HAND = 'the certificate by hand, over the genuine EK of swtpm; the rest by swtpm'
@@ -38,6 +39,8 @@ export async function endorsementCases(rig: Rig): Promise<AttackCase[]> {
     ...chains(join),
     ...profiles(join),
     ...trust(join),
+    ...(await renewals(rig)),
+    ...(await takenNames(join)),
   ]
 }
 
@@ -176,7 +179,7 @@ function profiles(join: Join): AttackCase[] {
   ]
 }
 
-/** A15, A16, and the lists of T3. */
+/** A15, and the lists of T3. */
 function trust({ rig, evidence, challenge, ek }: Join): AttackCase[] {
   const vendor = new VendorCa()
   const parts = (change: Partial<CaseKnowledge>): CaseParts => ({
@@ -184,8 +187,6 @@ function trust({ rig, evidence, challenge, ek }: Join): AttackCase[] {
     challenge,
     known: knownTo(rig, change),
   })
-  const other = parseNodeName('build-box')
-  const ak = rig.y.ak.public
   const stranger = createHash('sha256').update('another EK').digest('hex')
   return [
     attackCase(
@@ -223,20 +224,66 @@ function trust({ rig, evidence, challenge, ek }: Join): AttackCase[] {
       },
       parts({ allowedEks: [stranger] }),
     ),
+  ]
+}
+
+/** A15 and T3, of machines that have joined. */
+async function renewals(rig: Rig): Promise<AttackCase[]> {
+  const { evidence, challenge, known } = await genuineRenewal(rig)
+  const vendor = new VendorCa()
+  const words = { attack: 'A15', made: FROM_TPM } as const
+  const under = (change: Partial<CaseKnowledge>): CaseParts => ({
+    evidence,
+    challenge,
+    known: { ...known, ...change },
+  })
+  return [
+    attackCase(
+      'a15-no-longer-trusted',
+      {
+        ...words,
+        expect: 'ZT-401-TPM-EK-CHAIN',
+        what: 'a machine renews, and the root that vouched for its TPM is trusted no more',
+      },
+      under({ roots: [vendor.root] }),
+    ),
+    attackCase(
+      'a15-denied-since',
+      { ...words, expect: 'ZT-403-TPM-EK', what: 'a machine renews, and its EK is on the deny list by now' },
+      under({ deniedEks: [rig.x.ek.sha256] }),
+    ),
+  ]
+}
+
+/** A16: each with a token for the name that it asks for. */
+async function takenNames({ rig, ek }: Join): Promise<AttackCase[]> {
+  const stranger = { ...rig.x.ek, sha256: createHash('sha256').update('another EK').digest('hex') }
+  const other = parseNodeName('build-box')
+  const elsewhere = { node: other, log: logOf(other) }
+  // A machine that comes under a name of another one has a log of its own: nothing but the name is to be amiss.
+  const usurper = await genuineJoin(rig, rig.x, { asking: { log: logOf(NODE, 2) } })
+  const second = await genuineJoin(rig, rig.x)
+  const parts = ({ evidence, challenge }: typeof second, machine: RegisteredMachine): CaseParts => ({
+    evidence,
+    challenge,
+    known: knownTo(rig, { registered: [machine] }),
+  })
+  const words = { attack: 'A16', made: FROM_TPM, expect: 'ZT-409-TPM' } as const
+  return [
     attackCase(
       'a16-name-of-another-tpm',
-      {
-        attack: 'A16',
-        made: FROM_TPM,
-        expect: 'ZT-403-JOIN',
-        what: 'the name is registered for another TPM',
-      },
-      parts({ registered: [{ node: NODE, ek: stranger, ak }] }),
+      { ...words, expect: 'ZT-403-JOIN', what: 'the name is registered for another TPM' },
+      parts(usurper, registered(rig, { ak: rig.y.ak, ek: stranger })),
     ),
     attackCase(
       'a16-tpm-of-another-name',
-      { attack: 'A16', made: FROM_TPM, expect: 'ZT-409-TPM', what: 'the TPM is registered for another name' },
-      parts({ registered: [{ node: other, ek: ek.sha256, ak }] }),
+      { ...words, what: 'the TPM is registered for another name' },
+      parts(second, { ...registered(rig, { ak: rig.y.ak, ek }), ...elsewhere }),
+    ),
+    attackCase(
+      'a16-ak-of-another-name',
+      { ...words, what: 'the AK is registered for another name, with another EK of its TPM' },
+      parts(second, { ...registered(rig, { ak: rig.x.ak, ek: stranger }), ...elsewhere }),
     ),
   ]
 }

@@ -10,8 +10,8 @@ const NO_ACTION = 3
 const CRTM_VERSION = 8
 
 export async function eventLogCases(rig: Rig): Promise<AttackCase[]> {
-  const genuine = await genuineRenewal(rig)
   const pcrPolicy = { ...rig.policy, eventLog: 'required' as const }
+  const genuine = await genuineRenewal(rig, rig.x, { policy: pcrPolicy })
   const told = (name: string, what: string, eventLog?: Uint8Array): AttackCase => {
     const evidence = eventLog === undefined ? genuine.evidence : { ...genuine.evidence, eventLog }
     const words = {

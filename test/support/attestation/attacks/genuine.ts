@@ -1,17 +1,9 @@
 // Evidence that must be accepted: a verifier that refuses everything would pass every attack.
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import type { EndorsementKind } from '#shared/tpm/templates.ts'
+import { extraOf } from '../asked.ts'
 import type { AttackCase } from '../case.ts'
-import {
-  challengeFor,
-  extraOf,
-  genuineJoin,
-  genuineRenewal,
-  knownTo,
-  quoteOf,
-  registered,
-  type Rig,
-} from '../rig.ts'
+import { challengeFor, genuineJoin, genuineRenewal, knownTo, quoteOf, registered, type Rig } from '../rig.ts'
 import { attackCase, FROM_TPM, tpmCsr, type CaseParts } from './made.ts'
 
 const genuine = (name: string, what: string, parts: CaseParts): AttackCase =>
@@ -25,7 +17,7 @@ export async function genuineCases(rig: Rig): Promise<AttackCase[]> {
     'join-ecc-p384': 'ecc-p384-high',
   }
   for (const [name, kind] of Object.entries(kinds)) {
-    const { evidence, challenge } = await genuineJoin(rig, rig.x, kind)
+    const { evidence, challenge } = await genuineJoin(rig, rig.x, { kind })
     joins.push(
       genuine(name, `a machine joins with the endorsement key ${kind}`, {
         evidence,
@@ -46,15 +38,12 @@ export async function genuineCases(rig: Rig): Promise<AttackCase[]> {
 }
 
 async function paddedCertificate(rig: Rig): Promise<AttackCase> {
-  const { evidence, challenge } = await genuineJoin(rig, rig.x, 'ecc-p256')
-  const { endorsement } = evidence
-  if (endorsement === undefined) throw new Error('a join has an endorsement')
-  const certificates = endorsement.certificates.map((der) => Buffer.concat([der, Buffer.alloc(64, 0xff)]))
-  const parts = {
-    evidence: { ...evidence, endorsement: { ...endorsement, certificates } },
-    challenge,
-    known: knownTo(rig),
-  }
+  const padded = (der: Uint8Array): Uint8Array => Buffer.concat([der, Buffer.alloc(64, 0xff)])
+  const { evidence, challenge } = await genuineJoin(rig, rig.x, {
+    kind: 'ecc-p256',
+    shown: ({ certificates, ...rest }) => ({ ...rest, certificates: certificates.map(padded) }),
+  })
+  const parts = { evidence, challenge, known: knownTo(rig) }
   return genuine('padded-nv', 'the EK certificate is read with the erased rest of its NV index', parts)
 }
 
@@ -62,7 +51,7 @@ async function rsaAk(rig: Rig): Promise<AttackCase> {
   const { attester, svid, csr } = rig.x
   const ak = await attester.createAk('rsassa-2048')
   const challenge = challengeFor(rig, svid)
-  const known = knownTo(rig, { registered: [registered({ ak })] })
+  const known = knownTo(rig, { registered: [registered(rig, { ak })] })
   const quote = await quoteOf({ attester, ak }, challenge)
   return genuine('renewal-rsa-ak', 'the AK is an RSA key', { evidence: { quote, csr }, challenge, known })
 }
@@ -78,7 +67,7 @@ async function certified(rig: Rig): Promise<AttackCase> {
     certified: { public: key.public, ...proof },
     csr,
   }
-  const known = knownTo(rig, { registered: [registered(rig.x)] })
+  const known = knownTo(rig, { registered: [registered(rig, rig.x)] })
   return genuine('tpm-resident-key', 'the key of the SVID is in the TPM, and certified by it', {
     evidence,
     challenge,
@@ -87,8 +76,8 @@ async function certified(rig: Rig): Promise<AttackCase> {
 }
 
 async function withEventLog(rig: Rig): Promise<AttackCase> {
-  const { evidence, challenge, known } = await genuineRenewal(rig)
   const policy = { ...rig.policy, eventLog: 'required' as const }
+  const { evidence, challenge, known } = await genuineRenewal(rig, rig.x, { policy })
   return genuine('event-log', 'the policy requires an event log, and it leads to the quoted values', {
     evidence: { ...evidence, eventLog: rig.eventLog },
     challenge,
@@ -104,7 +93,7 @@ async function uncleanStop(rig: Rig): Promise<AttackCase> {
   const challenge = challengeFor(rig, y.svid)
   const quote = await quoteOf({ attester, ak: y.ak }, challenge)
   await attester.close()
-  const { pcrPolicy: _policy, ...known } = knownTo(rig, { registered: [registered(y)] })
+  const { pcrPolicy: _policy, ...known } = knownTo(rig, { registered: [registered(rig, y)] })
   const parts = { evidence: { quote, csr: y.csr }, challenge, known }
   return genuine('unclean-stop', 'the TPM lost its power, and says that its clock is not safe', parts)
 }

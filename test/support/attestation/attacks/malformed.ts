@@ -25,6 +25,7 @@ async function structures(rig: Rig): Promise<AttackCase[]> {
   const ak = join.evidence.ak
   if (quote === undefined || ak === undefined) throw new Error('genuine evidence has both')
   const words = { attack: 'A19', made: BENT, expect: 'ZT-422-TPM' } as const
+  const refusedBefore = { ...words, expect: 'ZT-422-SCHEMA', behind: 'ZT-413-SIZE' } as const
   const quoted = (change: Partial<typeof quote>): CaseParts => ({
     ...renewal,
     evidence: { ...renewal.evidence, quote: { ...quote, ...change } },
@@ -60,7 +61,7 @@ async function structures(rig: Rig): Promise<AttackCase[]> {
     ),
     attackCase(
       'a19-empty-quote',
-      { ...words, what: 'a quote of no bytes' },
+      { ...refusedBefore, behind: 'ZT-422-TPM', what: 'a quote of no bytes' },
       quoted({ attest: new Uint8Array() }),
     ),
     attackCase(
@@ -86,12 +87,12 @@ async function structures(rig: Rig): Promise<AttackCase[]> {
     attackCase('a19-key-length-zero', { ...words, what: 'an AK whose length is 0' }, keyed(length(0))),
     attackCase(
       'a19-huge-key',
-      { ...words, expect: 'ZT-413-SIZE', what: 'an AK of 5000 bytes' },
+      { ...refusedBefore, what: 'an AK of 5000 bytes' },
       keyed(new Uint8Array(5000)),
     ),
     attackCase(
       'a19-huge-quote',
-      { ...words, expect: 'ZT-413-SIZE', what: 'a quote of 5000 bytes' },
+      { ...refusedBefore, what: 'a quote of 5000 bytes' },
       quoted({ attest: new Uint8Array(5000) }),
     ),
   ]
@@ -164,7 +165,7 @@ async function rsa(rig: Rig): Promise<AttackCase[]> {
   const ak = await attester.createAk('rsassa-2048')
   const area = parsePublic2b(ak.public)
   if (area.type !== 'rsa') throw new Error('an RSA key was asked for')
-  const known = knownTo(rig, { registered: [registered({ ak })] })
+  const known = knownTo(rig, { registered: [registered(rig, { ak })] })
   const words = { attack: 'A20', made: BENT, expect: 'ZT-401-TPM-SIG' } as const
   const modulus = BigInt(`0x${Buffer.from(area.unique).toString('hex')}`)
   for (;;) {

@@ -7,18 +7,10 @@ import type { PcrSelection } from '#shared/tpm/pcr.ts'
 import { signingKey } from '#shared/tpm/templates.ts'
 import { createCsr } from '#shared/x509/csr.ts'
 import { attest, quoteBody } from '../../forged-tpm.ts'
-import type { AttackCase, CaseEvidence } from '../case.ts'
-import {
-  challengeFor,
-  extraOf,
-  genuineRenewal,
-  hexValues,
-  knownTo,
-  quoteOf,
-  registered,
-  SELECTION,
-  type Rig,
-} from '../rig.ts'
+import { extraOf, SELECTION } from '../asked.ts'
+import type { AttackCase, CaseChallenge, CaseEvidence } from '../case.ts'
+import { transcriptOf } from '../requests.ts'
+import { challengeFor, genuineRenewal, hexValues, knownTo, quoteOf, registered, type Rig } from '../rig.ts'
 import { attackCase, FROM_TPM, createAsAk, joinWith, signAsAk, SOFT_KEY, type CaseParts } from './made.ts'
 import { softQuote } from './soft-quote.ts'
 
@@ -45,7 +37,7 @@ async function falseStructures(rig: Rig): Promise<AttackCase[]> {
   const instead = (signed: { attest: Uint8Array; signature: Uint8Array }, by = ak): CaseParts => ({
     evidence: { quote: { ...signed, pcrs }, csr: rig.x.csr },
     challenge,
-    known: { ...known, registered: [registered({ ak: by })] },
+    known: { ...known, registered: [registered(rig, { ak: by })] },
   })
   const magic = { attack: 'A1', made: SOFT_KEY, expect: 'ZT-401-TPM-MAGIC' } as const
   const type = { attack: 'A2', made: FROM_TPM, expect: 'ZT-401-TPM-TYPE' } as const
@@ -90,11 +82,8 @@ async function falseChallenges(rig: Rig): Promise<AttackCase[]> {
     return { challenge, known, evidence: { quote, csr: rig.x.csr } }
   }
   const data = extraOf(challenge)
-  const relayed = (change: Parameters<typeof challengeFor>[2]): CaseParts => ({
-    evidence,
-    known,
-    challenge: challengeFor(rig, rig.x.svid, { ...challenge, ...change }),
-  })
+  const meantFor = (change: Partial<CaseChallenge>): Promise<CaseParts> =>
+    bound(transcriptOf({ ...challenge, ...change }, rig.x.svid.spki))
   const a3 = { ...extra, attack: 'A3' }
   const a4 = { ...extra, attack: 'A4' }
   const a13 = { ...extra, attack: 'A13' }
@@ -107,7 +96,7 @@ async function falseChallenges(rig: Rig): Promise<AttackCase[]> {
     attackCase(
       'a03-nonce-of-another-session',
       { ...a3, what: 'the quote is bound to the session, with the nonce of another' },
-      relayed({ nonce: challengeFor(rig, rig.x.svid).nonce }),
+      await meantFor({ nonce: challengeFor(rig, rig.x.svid).nonce }),
     ),
     attackCase(
       'a04-prefix',
@@ -124,7 +113,7 @@ async function falseChallenges(rig: Rig): Promise<AttackCase[]> {
     attackCase(
       'a13-relayed-to-another-hub',
       { ...a13, what: 'evidence for one hub handed to another' },
-      relayed({ hub: parseSpiffeId('spiffe://mesh.example/hub/h2') }),
+      await meantFor({ hub: parseSpiffeId('spiffe://mesh.example/hub/h2') }),
     ),
     attackCase(
       'a13-for-another-key',
@@ -134,10 +123,7 @@ async function falseChallenges(rig: Rig): Promise<AttackCase[]> {
     attackCase(
       'a13-for-another-node',
       { ...a13, what: 'evidence of one node handed in under the name of another' },
-      {
-        ...relayed({ node: parseNodeName('build-box') }),
-        known: { ...known, registered: [{ ...registered(rig.x), node: parseNodeName('build-box') }] },
-      },
+      await meantFor({ node: parseNodeName('build-box') }),
     ),
   ]
 }
@@ -247,7 +233,7 @@ async function falseSigners(rig: Rig): Promise<AttackCase[]> {
   const second = await x.attester.createAk()
   const bySecond = await quoteOf({ attester: x.attester, ak: second }, join.challenge)
   const renewal = await genuineRenewal(rig)
-  const known = knownTo(rig, { registered: [registered(rig.y)] })
+  const known = knownTo(rig, { registered: [registered(rig, rig.y)] })
   return [
     attackCase(
       'a08-unrestricted-key',

@@ -2,7 +2,8 @@
 // TPM would sign, so that the check behind it is seen at work.
 import type { PcrValues } from '#shared/protocol/pcr-policy.ts'
 import { attest, quoteBody, signAttest, softAk, type AttestParts, type SoftAk } from '../../forged-tpm.ts'
-import { challengeFor, extraOf, knownTo, registered, SELECTION, type Rig } from '../rig.ts'
+import { extraOf, SELECTION } from '../asked.ts'
+import { challengeFor, knownTo, registered, type Rig } from '../rig.ts'
 import type { CaseParts } from './made.ts'
 
 export interface SoftQuoteChange {
@@ -23,6 +24,6 @@ export function softQuote(rig: Rig, change: SoftQuoteChange = {}): CaseParts {
   const signed = attest({ extraData: extraOf(challenge), body, ...change.attest })
   const signature = change.signature?.(signed, ak) ?? signAttest(ak.privateKey, signed)
   const quote = { attest: change.bytes?.(signed) ?? signed, signature, pcrs }
-  const known = knownTo(rig, { registered: [registered({ ak })] })
+  const known = knownTo(rig, { registered: [registered(rig, { ak })] })
   return { evidence: { quote, csr: rig.x.csr }, challenge, known }
 }

@@ -3,7 +3,10 @@ import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseAttest, type ClockInfo } from '#shared/tpm/attest.ts'
+import { generateP256 } from '#shared/jose/keys.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
+import { softAk } from '../../forged-tpm.ts'
+import { logOf, NODE } from '../asked.ts'
 import type { AttackCase, CaseEvidence } from '../case.ts'
 import { challengeFor, genuineRenewal, knownTo, quoteOf, registered, type Machine, type Rig } from '../rig.ts'
 import { attackCase, FROM_TPM, SOFT_KEY, type CaseParts } from './made.ts'
@@ -24,18 +27,52 @@ export async function stateCases(rig: Rig): Promise<AttackCase[]> {
       { evidence, challenge, known: { ...known, now: challenge.expires } },
     ),
     attackCase(
-      'a22-join-token-instead',
-      {
-        attack: 'A22',
-        what: 'a node that is registered with a TPM comes with a join token',
-        made: 'there is no evidence',
-        expect: 'ZT-412-TPM',
-      },
-      { evidence: { joinToken: true }, challenge, known },
+      'a17-used-at-once',
+      { ...nonce, times: 20, what: 'genuine evidence, handed in twenty times at once: it is good for one' },
+      await genuineRenewal(rig),
     ),
+    ...fallbacks(rig),
     ...drifts(rig, { evidence, challenge, known }),
     ...clocks(rig),
     await restoredSnapshot(rig),
+  ]
+}
+
+/** A22: all that a machine without a TPM would be asked for, under a name that stands for one. */
+function fallbacks(rig: Rig): AttackCase[] {
+  const { svid, csr } = rig.x
+  const made = 'there is no evidence of a TPM'
+  const words = { attack: 'A22', made, expect: 'ZT-412-TPM' } as const
+  const thief = generateP256()
+  const ak = softAk()
+  return [
+    attackCase(
+      'a22-join-token-instead',
+      {
+        ...words,
+        what: 'a node that is registered with a TPM comes with a join token, even one that may take the name over',
+      },
+      {
+        evidence: { joinToken: true, csr },
+        challenge: challengeFor(rig, svid, { log: logOf(NODE, 2), replaces: true }),
+        known: knownTo(rig, { registered: [registered(rig, rig.x)] }),
+        device: thief,
+      },
+    ),
+    attackCase(
+      'a22-device-key-instead',
+      {
+        ...words,
+        made: SOFT_KEY,
+        what: 'a node that is registered with a TPM renews with a signature by the key that is registered, and no quote',
+      },
+      {
+        evidence: { deviceKey: true, csr },
+        challenge: challengeFor(rig, svid),
+        known: knownTo(rig, { registered: [registered(rig, { ak })] }),
+        device: ak,
+      },
+    ),
   ]
 }
 
@@ -124,7 +161,7 @@ async function restoredSnapshot(rig: Rig): Promise<AttackCase> {
   const { evidence, challenge } = await quoteNow(rig, y)
   const clock = parseAttest(last.evidence.quote?.attest ?? new Uint8Array()).clockInfo
   // The registers of a machine that has started nothing are not the policy's: the clock is to be what refuses.
-  const { pcrPolicy: _policy, ...known } = knownTo(rig, { registered: [{ ...registered(y), clock }] })
+  const { pcrPolicy: _policy, ...known } = knownTo(rig, { registered: [{ ...registered(rig, y), clock }] })
   return attackCase(
     'a21-restored-snapshot',
     {
