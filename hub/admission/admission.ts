@@ -1,12 +1,12 @@
 // Joining and staying, in two calls: a challenge, then proof over it and the node's fresh keys. Renewal is the same
 // two calls. What is refused leaves a row, and says no more than its code.
 import { randomBytes, randomUUID } from 'node:crypto'
-import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
+import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { NodeName, TrustDomain } from '#shared/identity/names.ts'
-import { nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { linkId, nodeId, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import {
   attestTranscript,
@@ -17,7 +17,6 @@ import {
   type LogIdentity,
 } from '#shared/protocol/admission.ts'
 import type { TpmHello } from '#shared/protocol/tpm-evidence.ts'
-import { verifyCsr, type VerifiedCsr } from '#shared/x509/csr.ts'
 import type { Refusals } from '../audit/refusals.ts'
 import type { RowWriter } from '../audit/rows.ts'
 import type { Denials } from '../revocation/denials.ts'
@@ -27,6 +26,7 @@ import type { AdmissionChallenge, AttestContext, Attested, Attestor, Intent } fr
 import type { Challenge as GivenOut, Challenges } from './challenges.ts'
 import { requireNatsProof, type CredentialIssuer, type Issued } from './credentials.ts'
 import { attestationOf, groundsOf, isRenewal, machineOf, rebootOf } from './grounds.ts'
+import { requestedKeys, type RequestedKeys } from './requested-keys.ts'
 import type { TpmAttestor } from './tpm.ts'
 
 export interface AdmissionParts {
@@ -48,7 +48,7 @@ export interface AdmissionParts {
 
 interface Proved {
   readonly id: SpiffeId
-  readonly csr: VerifiedCsr
+  readonly keys: RequestedKeys
   readonly attested: Attested
   readonly txn: string
 }
@@ -104,7 +104,7 @@ export class Admission {
 
   /**
    * Credentials for a node that proved itself. Throws ZT-401-NONCE, ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-PCR,
-   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, ZT-422-CSR, ZT-422-CSR-WISH,
+   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, those of requestedKeys(), ZT-422-CSR-WISH,
    * ZT-422-NOTE, ZT-490-FORK, those of verifyProof(), and what the issuer throws.
    */
   async attest(request: AttestRequest): Promise<AttestResponse> {
@@ -135,10 +135,8 @@ export class Admission {
     const { nonce, node } = challenge
     if (node !== request.node) throw new ZtError('ZT-401-NONCE', 'the challenge is for another node')
     const id = nodeId(trustDomain, node)
-    const csr = verifyCsr(decodeBase64url(request.csr, 'csr'))
-    // identity.md §4 A23: the authority would not look at it; but no agent of ours wishes for anything.
-    if (csr.hasWishes) throw new ZtError('ZT-422-CSR-WISH', 'the request says more than its key')
-    const transcript = this.#transcript(request, { nonce, csr })
+    const keys = requestedKeys(request)
+    const transcript = this.#transcript(request, { nonce, keys })
     requireNatsProof(request.nats, transcript)
     this.#requireLog(request.log, node)
     if (denials.since(id) !== undefined) throw new ZtError('ZT-403-REVOKED', 'the node is revoked')
@@ -147,10 +145,11 @@ export class Admission {
       const obj = { node, ...intent, ...logOf(request) }
       await note({ type: 'node.joining', out: 'info', obj })
     }
-    const about = { node, challenge, asked, transcript, spki: csr.spki, log: request.log, now: clock.now() }
+    const { spki } = keys.svid
+    const about = { node, challenge, asked, transcript, spki, log: request.log, now: clock.now() }
     for (const attestor of this.#parts.attestors) {
       const attested = await attestor.attest(request.evidence, { ...about, announce, note })
-      if (attested !== undefined) return { id, csr, attested, txn }
+      if (attested !== undefined) return { id, keys, attested, txn }
     }
     throw new ZtError('ZT-412-TPM', 'this hub takes no evidence of a TPM')
   }
@@ -187,6 +186,7 @@ export class Admission {
     )
     return {
       ...issued.credentials,
+      ...(issued.link !== undefined && { link: issued.link }),
       deny: denials.signed(),
       policy: this.#parts.policy(),
       fence: record.fence,
@@ -203,22 +203,27 @@ export class Admission {
     await this.#parts.rows.append({ type: 'node.rebooted', out: 'info', txn, actor: { sub: id }, obj })
   }
 
-  #issue({ node, nats }: AttestRequest, { id, csr, attested, txn }: Proved): Promise<Issued> {
+  #issue({ node, nats }: AttestRequest, { id, keys, attested, txn }: Proved): Promise<Issued> {
     const machine = { name: node, device: attested.device }
     const grounds = groundsOf(attested)
-    return this.#parts.credentials.issueNoted({ id, csr, natsKey: nats.publicKey, machine, txn, grounds })
+    const { svid: csr, link } = keys
+    const own = { id, csr, natsKey: nats.publicKey, machine, txn, grounds }
+    if (link === undefined) return this.#parts.credentials.issueNoted(own)
+    const connection = { id: linkId(this.#parts.trustDomain, node), csr: link }
+    return this.#parts.credentials.issueNoted({ ...own, link: connection })
   }
 
   #transcript(
     request: AttestRequest,
-    { nonce, csr }: { readonly nonce: string; readonly csr: VerifiedCsr },
+    { nonce, keys }: { readonly nonce: string; readonly keys: RequestedKeys },
   ): Uint8Array {
     return attestTranscript({
       hub: this.#parts.hubId,
       session: request.session,
       nonce,
       node: request.node,
-      spki: sha256Text(csr.spki),
+      spki: sha256Text(keys.svid.spki),
+      ...(keys.link !== undefined && { link: sha256Text(keys.link.spki) }),
       enc: request.enc_key,
       nats: request.nats.publicKey,
       log: request.log,

@@ -44,6 +44,8 @@ export interface CredentialOrder {
   readonly id: SpiffeId
   readonly csr: VerifiedCsr
   readonly natsKey: string
+  /** of a node whose SVID is of no use for TLS: who it is on its connection */
+  readonly link?: { readonly id: SpiffeId; readonly csr: VerifiedCsr }
   /** of a node: the machine that gets them */
   readonly machine?: { readonly name: string; readonly device: Uint8Array }
   /** ties the rows of one admission together */
@@ -55,6 +57,8 @@ export interface CredentialOrder {
 /** Credentials, and the row that says so. */
 export interface Issued {
   readonly credentials: Credentials
+  /** base64url DER: leaf, intermediate */
+  readonly link?: readonly string[]
   readonly svid: NodeAttestation['svid']
   readonly row: WrittenRow
 }
@@ -67,6 +71,9 @@ export function requireNatsProof(nats: NatsKeyProof, transcript: Uint8Array): vo
     throw new ZtError('ZT-401-EVIDENCE', 'the proof of the nats key does not hold', { cause })
   }
 }
+
+/** With base64url SHA-256 of its leaf. */
+type IssuedCertificate = IssuedSvid & { readonly thumbprint: string }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
@@ -84,29 +91,32 @@ export class CredentialIssuer {
 
   /** The same, with what was written about it. */
   async issueNoted(order: CredentialOrder): Promise<Issued> {
-    const { clock, denials, store, svids, svidTtlMs } = this.#parts
+    const { clock, denials, store, svids } = this.#parts
     const now = clock.now()
     const issuer = this.#parts.issuer()
-    const svid = issueSvid({
-      issuer,
-      csr: order.csr,
-      id: order.id,
-      ttlMs: svidTtlMs,
-      now,
-    })
-    const print = thumbprint(svid.chain[0] ?? new Uint8Array())
-    // The whole second in which both the SVID and the user JWT end.
+    const svid = this.#certify(order, issuer, now)
+    const link = order.link === undefined ? undefined : this.#certify(order.link, issuer, now)
+    // The whole second in which SVID, link and user JWT end.
     const expires = svid.notAfter
     const natsJwt = this.#parts.userJwt({ id: order.id, publicKey: order.natsKey, expires })
-    // Known to a revocation before it is known to its holder.
+    // Known to a revocation before it is known to its holder. A link is the node's: with its fingerprint the same ends.
     const { id, natsKey, machine } = order
-    const device = machine === undefined ? {} : { device: machine.device }
+    const { thumbprint: print } = svid
     const below = { issuer: issuer.certificate.keyId, root: issuer.root }
+    const credential = {
+      id,
+      natsKey,
+      thumbprint: print,
+      expires,
+      ...(machine !== undefined && { device: machine.device }),
+      ...(link !== undefined && { link: link.thumbprint }),
+    }
     await Promise.all([
-      store.add({ id, natsKey, thumbprint: print, expires, ...device }),
+      store.add(credential),
       svids.record({ thumbprint: print, id, expires, ...below }),
+      ...(link === undefined ? [] : [svids.record({ thumbprint: link.thumbprint, id, expires, ...below })]),
     ])
-    const row = await this.#writeRow(order, svid, print)
+    const row = await this.#writeRow(order, svid, link)
     // A machine that takes the name over during the writes above has ended the credential, or is found here.
     if (machine !== undefined) await this.#requireVoice({ name: machine.name, id, thumbprint: print })
     // A revocation during the writes above has either found the credential in the store, or is found here.
@@ -115,8 +125,18 @@ export class CredentialIssuer {
     return {
       credentials: this.#answer(svid, natsJwt),
       svid: { serial, x5t: print, notBefore, notAfter },
+      ...(link !== undefined && { link: link.chain.map(encodeBase64url) }),
       row,
     }
+  }
+
+  #certify(
+    { id, csr }: Pick<CredentialOrder, 'id' | 'csr'>,
+    issuer: RungIssuer,
+    now: number,
+  ): IssuedCertificate {
+    const svid = issueSvid({ issuer, csr, id, ttlMs: this.#parts.svidTtlMs, now })
+    return { ...svid, thumbprint: thumbprint(svid.chain[0] ?? new Uint8Array()) }
   }
 
   /** Ends what other machines than this one hold under its name. Errors: those of Broker.revoke(). */
@@ -132,17 +152,22 @@ export class CredentialIssuer {
     throw new ZtError('ZT-401-EVIDENCE', 'another machine has taken the name over')
   }
 
-  #writeRow(order: CredentialOrder, svid: IssuedSvid, print: string): Promise<WrittenRow> {
+  #writeRow(
+    order: CredentialOrder,
+    svid: IssuedCertificate,
+    link: IssuedCertificate | undefined,
+  ): Promise<WrittenRow> {
     return this.#parts.rows.append({
       type: 'svid.issued',
       out: 'allow',
       txn: order.txn,
-      actor: { sub: order.id, x5t: print },
+      actor: { sub: order.id, x5t: svid.thumbprint },
       obj: {
         serial: svid.serial,
         not_before: svid.notBefore,
         not_after: svid.notAfter,
         nats: order.natsKey,
+        ...(link !== undefined && { link: { serial: link.serial, x5t: link.thumbprint } }),
         ...order.grounds,
       },
     })

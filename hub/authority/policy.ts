@@ -107,6 +107,7 @@ export class Policy {
       case 'hub':
       case 'nats':
       case 'node':
+      case 'link':
         throw new ZtError('ZT-403-POLICY', `a ${principal.kind} has no authority of its own`)
     }
   }

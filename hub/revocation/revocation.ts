@@ -214,6 +214,8 @@ function tasksOf({ kind, value }: Pick<DenyEntry, 'kind' | 'value'>): TaskSelect
 function requireDeniable(id: SpiffeId, hubId: SpiffeId): Principal {
   const principal = principalOf(id)
   const own = trustDomainOf(id) === trustDomainOf(hubId)
+  if (own && principal.kind === 'link')
+    throw new ZtError('ZT-422-SPIFFE-ID', 'a link is revoked with its node, or by its fingerprint')
   if (own && principal.kind !== 'hub' && principal.kind !== 'nats') return principal
   throw new ZtError('ZT-422-SPIFFE-ID', 'hubs and brokers are revoked with their intermediate, in a ceremony')
 }

@@ -57,11 +57,11 @@ interface LeafNames {
   readonly ips: readonly Uint8Array[]
 }
 
-const WORKLOADS: ReadonlySet<PrincipalKind> = new Set(['node', 'agent', 'operator', 'ci'])
+const WORKLOADS: ReadonlySet<PrincipalKind> = new Set(['node', 'link', 'agent', 'operator', 'ci'])
 const INFRASTRUCTURE: ReadonlySet<PrincipalKind> = new Set(['hub', 'nats'])
 
 /**
- * An SVID for a node, agent, operator or pipeline: P-256, client and server, one URI name, at most five minutes,
+ * An SVID for a node, its link, an agent, operator or pipeline: P-256, client and server, one URI name, at most five minutes,
  * valid from 30 s before `now`. Throws ZT-422-SPIFFE-ID for other kinds of principal or another trust domain,
  * ZT-422-SCHEMA for a lifetime out of range, ZT-503-LADDER if the intermediate is not valid now.
  */

@@ -189,6 +189,13 @@ export const ERROR_TABLE = {
     summary: 'the certificate request of a node has a subject or attributes, which are not its to decide',
     remedy: 'make a request with an empty subject and no attributes',
   },
+  'ZT-422-LINK': {
+    section: 'Identity',
+    exit: 1,
+    summary:
+      'a node asks for a certificate of its connection though its SVID serves for that, or for the same key',
+    remedy: 'leave it out, or keep the key of the SVID in the TPM',
+  },
   'ZT-422-NAME': {
     section: 'Identity',
     exit: 2,

@@ -11,7 +11,8 @@ import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { Clock } from './clock.ts'
 
 export interface NatsTlsOptions {
-  readonly identity: Identity
+  /** who we are to NATS, with the certificate and key that TLS shows for it */
+  readonly identity: Pick<Identity, 'id' | 'chain' | 'key' | 'notAfter'>
   readonly trust: SvidValidator
   /** `spiffe://<td>/nats/<id>` */
   readonly expectServer: SpiffeId

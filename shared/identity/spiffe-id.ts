@@ -1,4 +1,4 @@
-// SPIFFE IDs (SPIFFE-ID §2) and the six kinds of principal that ztmesh gives them to. Comparison is always exact.
+// SPIFFE IDs (SPIFFE-ID §2) and the seven kinds of principal that ztmesh gives them to. Comparison is always exact.
 import { ZtError } from '#shared/errors/error.ts'
 import { isName, parseTrustDomain, type NodeName, type OperatorName, type TrustDomain } from './names.ts'
 
@@ -7,7 +7,7 @@ declare const spiffeId: unique symbol
 export type SpiffeId = string & { readonly [spiffeId]: true }
 
 export type Principal =
-  | { readonly kind: 'hub' | 'nats' | 'node' | 'operator' | 'ci'; readonly name: string }
+  | { readonly kind: 'hub' | 'nats' | 'node' | 'link' | 'operator' | 'ci'; readonly name: string }
   | { readonly kind: 'agent'; readonly name: string; readonly task: string }
 
 export type PrincipalKind = Principal['kind']
@@ -15,7 +15,7 @@ export type PrincipalKind = Principal['kind']
 // SPIFFE-ID §2.3: implementations must accept 2048 bytes; every accepted character is one byte.
 const MAX_BYTES = 2048
 const FORM = /^spiffe:\/\/([a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)+)$/
-const SIMPLE_KINDS = ['hub', 'nats', 'node', 'operator', 'ci'] as const
+const SIMPLE_KINDS = ['hub', 'nats', 'node', 'link', 'operator', 'ci'] as const
 
 /**
  * A SPIFFE ID with a path: an ID without one names a trust domain, never a principal.
@@ -62,6 +62,11 @@ export function nodeNameOf(id: SpiffeId): NodeName {
 
 export function nodeId(domain: TrustDomain, name: NodeName): SpiffeId {
   return build(domain, `/node/${name}`)
+}
+
+/** A node's connection to the broker, where it has a certificate of its own: nothing that is said is said in this name. */
+export function linkId(domain: TrustDomain, name: NodeName): SpiffeId {
+  return build(domain, `/link/${name}`)
 }
 
 export function hubId(domain: TrustDomain, name: string): SpiffeId {

@@ -109,6 +109,8 @@ export interface AttestRequest {
   readonly evidence: Evidence
   /** base64url DER PKCS#10 for a P-256 key */
   readonly csr: string
+  /** the same for the key of the connection, where the other one is in a TPM: TLS cannot use that */
+  readonly link?: string
   readonly nats: NatsKeyProof
   /** base64url raw X25519 */
   readonly enc_key: string
@@ -136,6 +138,8 @@ export interface Credentials {
 }
 
 export interface AttestResponse extends Credentials {
+  /** base64url DER: leaf, intermediate; in answer to a `link` */
+  readonly link?: readonly string[]
   readonly deny: string
   readonly policy: { readonly ver: number; readonly sha256: string }
   readonly fence: number
@@ -161,6 +165,8 @@ export interface AttestTranscript {
   readonly node: NodeName
   /** base64url SHA-256 of the request's SubjectPublicKeyInfo */
   readonly spki: string
+  /** the same of the key of the connection, where that is another one */
+  readonly link?: string
   /** base64url raw X25519 */
   readonly enc: string
   /** NATS user public key */
@@ -207,11 +213,13 @@ const evidence: Parser<Evidence> = union('type', {
   tpm: tpmEvidenceField,
 })
 
+const chainField = array(base64urlText({ min: 1, max: 4096 }), { min: 2, max: 2 })
+
 /** What credentials look like on the wire, for this answer and for that of a login. */
 export const credentialFields: {
   readonly [K in keyof Credentials]-?: Parser<Credentials[K]>
 } = {
-  svid: array(base64urlText({ min: 1, max: 4096 }), { min: 2, max: 2 }),
+  svid: chainField,
   nats_jwt: compactField,
   nats: object({
     servers: array(string({ max: 300, pattern: /^tls:\/\/[A-Za-z0-9.[\]:-]+$/ }), { min: 1, max: 16 }),
@@ -253,6 +261,7 @@ export const parseAttestRequest: Parser<AttestRequest> = object({
   node: nodeNameField,
   evidence,
   csr: csrField,
+  link: optional(csrField),
   nats: natsProofField,
   enc_key: bytes32Field,
   log: logIdentity,
@@ -262,6 +271,7 @@ export const parseAttestRequest: Parser<AttestRequest> = object({
 /** ZT-422-SCHEMA. */
 export const parseAttestResponse: Parser<AttestResponse> = object({
   ...credentialFields,
+  link: optional(chainField),
   deny: statementField,
   policy: object({ ver: integer({ min: 1 }), sha256: bytes32Field }),
   fence: integer({ min: 0 }),

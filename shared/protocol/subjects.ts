@@ -106,7 +106,8 @@ export function permissionsFor(id: SpiffeId): Permissions {
     case 'hub':
       return { pub: ['zt.>'], sub: ['zt.>'] }
     case 'nats':
-      throw new ZtError('ZT-422-SPIFFE-ID', 'a nats server is not a client of nats')
+    case 'link':
+      throw new ZtError('ZT-422-SPIFFE-ID', `a ${kind} is no user of nats`)
   }
 }
 

@@ -6,6 +6,7 @@ import type { P256KeyPair } from '#shared/jose/keys.ts'
 import { explicit, oid, sequence, wholeBits } from './der-writer.ts'
 import { malformed, readDer, TAG, type DerReader } from './der.ts'
 import { ecPublicKey } from './ec-spki.ts'
+import { canonicalSignature } from './ecdsa-signature.ts'
 import { readName } from './name.ts'
 import { OID } from './oid.ts'
 
@@ -35,9 +36,25 @@ export function verifyCsr(der: Uint8Array): VerifiedCsr {
 
 /** A request with an empty subject and no attributes: what a client of our authority has to say. */
 export function createCsr(keys: P256KeyPair): Uint8Array {
-  const info = sequence(VERSION_0, EMPTY_NAME, keys.spki, NO_ATTRIBUTES)
-  const signature = sign('sha256', info, { key: keys.privateKey, dsaEncoding: 'der' })
-  return sequence(info, ECDSA_WITH_SHA256, wholeBits(signature))
+  const info = requestInfo(keys.spki)
+  return assemble(info, sign('sha256', info, { key: keys.privateKey, dsaEncoding: 'ieee-p1363' }))
+}
+
+/** The same with a key that may be in a module: `signWith` gives ECDSA with SHA-256, `r || s`. */
+export async function createCsrWith(
+  spki: Uint8Array,
+  signWith: (data: Uint8Array) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const info = requestInfo(spki)
+  return assemble(info, await signWith(info))
+}
+
+function requestInfo(spki: Uint8Array): Uint8Array {
+  return sequence(VERSION_0, EMPTY_NAME, spki, NO_ATTRIBUTES)
+}
+
+function assemble(info: Uint8Array, signature: Uint8Array): Uint8Array {
+  return sequence(info, ECDSA_WITH_SHA256, wholeBits(canonicalSignature(signature, 'P-256')))
 }
 
 function readCsr(der: Uint8Array): VerifiedCsr {

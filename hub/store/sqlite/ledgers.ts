@@ -55,18 +55,20 @@ export class SqliteCredentials implements CredentialStore {
     this.#db = db
   }
 
-  add({ id, natsKey, thumbprint, expires, device }: IssuedCredential): Promise<void> {
+  add({ id, natsKey, thumbprint, expires, device, link }: IssuedCredential): Promise<void> {
     return this.#db.write(() => {
       // A principal may keep its NATS key from one SVID to the next; another principal may not take it.
       const changed = this.#db.run(
-        `INSERT INTO credentials (nats_key, id, thumbprint, expires, device) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (nats_key) DO UPDATE SET thumbprint = excluded.thumbprint, expires = excluded.expires
+        `INSERT INTO credentials (nats_key, id, thumbprint, expires, device, link) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (nats_key) DO UPDATE
+         SET thumbprint = excluded.thumbprint, expires = excluded.expires, link = excluded.link
          WHERE id = excluded.id AND device IS excluded.device`,
         natsKey,
         id,
         thumbprint,
         expires,
         device ?? null,
+        link ?? null,
       )
       if (changed !== 1) throw new ZtError('ZT-401-EVIDENCE', 'nats.publicKey belongs to somebody else')
     })
@@ -81,7 +83,11 @@ export class SqliteCredentials implements CredentialStore {
   ofCertificate(thumbprint: string, now: number): Promise<readonly IssuedCredential[]> {
     return this.#db.read(() =>
       this.#db
-        .all('SELECT * FROM credentials WHERE thumbprint = ? AND expires > ?', thumbprint, now)
+        .all(
+          'SELECT * FROM credentials WHERE (thumbprint = ?1 OR link = ?1) AND expires > ?2',
+          thumbprint,
+          now,
+        )
         .map(credentialOf),
     )
   }
@@ -94,6 +100,7 @@ function credentialOf(row: Row): IssuedCredential {
     thumbprint: String(row['thumbprint']),
     expires: Number(row['expires']),
     ...(row['device'] !== null && { device: row['device'] as Uint8Array }),
+    ...(row['link'] !== null && { link: row['link'] as string }),
   }
 }
 
