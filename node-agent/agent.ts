@@ -8,7 +8,7 @@ import type { Clock, Timer } from '#shared/host/clock.ts'
 import { withCatchUp } from '#shared/host/catch-up.ts'
 import { HubHttps } from '#shared/host/hub-https.ts'
 import type { Logger } from '#shared/host/logger.ts'
-import type { Identity } from '#shared/identity/identity.ts'
+import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import { parseVkey } from '#shared/log/note.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { Anchorer } from './anchor/anchorer.ts'
@@ -337,7 +337,7 @@ export class NodeAgent {
     throw new ZtError('ZT-503-NATS', 'the node is not connected')
   }
 
-  #identity(): Identity {
+  #identity(): Identity | HeldIdentity {
     if (this.#admission !== undefined) return this.#admission.identity
     throw new ZtError('ZT-401-SESSION', 'the node is not admitted')
   }

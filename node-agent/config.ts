@@ -77,6 +77,7 @@ const fileShape = object({
       device: optional(path),
       tcp: optional(string({ max: 260, pattern: /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/ })),
       eventLog: optional(path),
+      svidKey: optional(oneOf(['tpm', 'memory'])),
       ownerPasswordFile: optional(path),
       endorsementPasswordFile: optional(path),
     }),
@@ -90,6 +91,8 @@ export interface TpmSettings {
   readonly where: { readonly path: string } | { readonly host: string; readonly port: number }
   /** the firmware's log, read if the hub's PCR policy asks for it */
   readonly eventLog: string
+  /** where the key of the SVID is: in the TPM, which then signs all that the node says, or in the agent's memory */
+  readonly svidKey: 'tpm' | 'memory'
   /** of the TPM's hierarchies, where its administrator has set any */
   readonly passwords?: PasswordFiles
 }
@@ -182,10 +185,11 @@ function complete(file: ConfigFile): NodeConfig {
 }
 
 function completeTpm(file: NonNullable<ConfigFile['tpm']>): TpmSettings {
-  const { device, tcp, eventLog, ownerPasswordFile: owner, endorsementPasswordFile: endorsement } = file
+  const { device, tcp, ownerPasswordFile: owner, endorsementPasswordFile: endorsement } = file
+  const { eventLog = FIRMWARE_LOG, svidKey = 'tpm' } = file
   if ((device === undefined) === (tcp === undefined))
     throw new ZtError('ZT-422-SCHEMA', 'field "tpm" must have either "device" or "tcp"')
-  const settings = { where: placeOf(device, tcp ?? ''), eventLog: eventLog ?? FIRMWARE_LOG }
+  const settings = { where: placeOf(device, tcp ?? ''), eventLog, svidKey }
   return owner === undefined && endorsement === undefined
     ? settings
     : { ...settings, passwords: { owner, endorsement } }

@@ -1,13 +1,14 @@
 // One admission: fresh keys, a challenge, evidence, and an answer of which every part is checked before it is used.
-// The keys of the SVID, of NATS and of encryption are made here and never leave memory.
+// The keys of NATS, of encryption and of the connection never leave memory, and that of the SVID never its TPM. Where no TPM
+// keeps it, the key of the SVID is in memory too, and is that of the connection.
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { NatsCredentials } from '#shared/host/nats-channel.ts'
-import type { Identity } from '#shared/identity/identity.ts'
+import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import type { NodeName } from '#shared/identity/names.ts'
-import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { linkId, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import {
   generateP256,
   generateX25519,
@@ -29,10 +30,11 @@ import {
 import { decodeBase64url } from '#shared/encoding/base64url.ts'
 import { openEncKey, type EncKey } from '#shared/protocol/enc-key.ts'
 import { openBundle, type TrustBundle } from '#shared/x509/bundle.ts'
-import { createCsr } from '#shared/x509/csr.ts'
+import { createCsr, createCsrWith } from '#shared/x509/csr.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { HubHttps } from '#shared/host/hub-https.ts'
 import type { Attestor } from './attestor.ts'
+import type { TpmSvidKey } from './tpm-svid-key.ts'
 
 export interface AdmissionParts {
   readonly https: Pick<HubHttps, 'post'>
@@ -51,7 +53,11 @@ export interface AdmissionParts {
 
 /** What the node is until its SVID ends. */
 export interface Admission {
-  readonly identity: Identity
+  readonly identity: Identity | HeldIdentity
+  /** what TLS shows to the broker: the identity's own, or that of the link where TLS cannot use that */
+  readonly link: Pick<Identity, 'chain' | 'key'>
+  /** Resolves when the identity's key has failed to sign. */
+  readonly keyLost?: Promise<void>
   readonly credentials: NatsCredentials
   readonly nats: NatsAccess
   readonly encKey: X25519KeyPair
@@ -64,8 +70,11 @@ export interface Admission {
   readonly deny: string
 }
 
+/** The key of the SVID in memory, or in the TPM beside one in memory for the connection. */
+type SvidKeys = { readonly memory: P256KeyPair } | { readonly tpm: TpmSvidKey; readonly link: P256KeyPair }
+
 interface FreshKeys {
-  readonly svid: P256KeyPair
+  readonly svid: SvidKeys
   readonly nats: Nkey
   readonly enc: X25519KeyPair
 }
@@ -75,13 +84,22 @@ interface FreshKeys {
  * if the SVID is not for this name and this key; ZT-401-BUNDLE for a bundle that a trusted root did not sign.
  */
 export async function admit(parts: AdmissionParts): Promise<Admission> {
-  const keys = { svid: generateP256(), nats: generateNkey('user'), enc: generateX25519() }
+  const keys = {
+    svid: await svidKeys(parts.attestor),
+    nats: generateNkey('user'),
+    enc: generateX25519(),
+  }
   const hello = await parts.attestor.hello?.()
   const wish = { node: parts.node, ...(hello !== undefined && { tpm: hello }) }
   const challenge = parseChallenge(await parts.https.post('/v1/challenge', wish), '')
   const request = await answerChallenge(parts, challenge, keys)
   const response = parseAttestResponse(await parts.https.post('/v1/attest', request), '')
   return accept(parts, response, keys)
+}
+
+async function svidKeys(attestor: Attestor): Promise<SvidKeys> {
+  const tpm = await attestor.createKey?.()
+  return tpm === undefined ? { memory: generateP256() } : { tpm, link: generateP256() }
 }
 
 async function answerChallenge(
@@ -91,12 +109,15 @@ async function answerChallenge(
 ): Promise<AttestRequest> {
   const { session, nonce } = challenge
   const enc = encodeBase64url(keys.enc.publicKey)
+  const { svid } = keys
+  const [tpm, link] = 'tpm' in svid ? [svid.tpm, svid.link] : []
   const transcript = attestTranscript({
     hub: parts.hubId,
     session,
     nonce,
     node: parts.node,
-    spki: sha256Text(keys.svid.spki),
+    spki: sha256Text(spkiOfKeys(svid)),
+    ...(link !== undefined && { link: sha256Text(link.spki) }),
     enc,
     nats: keys.nats.publicKey,
     log: parts.log,
@@ -104,8 +125,9 @@ async function answerChallenge(
   return {
     session,
     node: parts.node,
-    evidence: await parts.attestor.attest(transcript, challenge),
-    csr: encodeBase64url(createCsr(keys.svid)),
+    evidence: await parts.attestor.attest(transcript, challenge, tpm),
+    csr: encodeBase64url(await requestOf(svid)),
+    ...(link !== undefined && { link: encodeBase64url(createCsr(link)) }),
     nats: { publicKey: keys.nats.publicKey, proof: encodeBase64url(keys.nats.sign(transcript)) },
     enc_key: enc,
     log: parts.log,
@@ -123,7 +145,7 @@ function accept(parts: AdmissionParts, response: AttestResponse, keys: FreshKeys
     trust.replaceBundle(bundle)
   }
   return {
-    identity: proveIdentity(parts, response, keys.svid),
+    ...identityOf(parts, response, keys.svid),
     credentials: { jwt: response.nats_jwt, key: keys.nats },
     nats: response.nats,
     encKey: keys.enc,
@@ -136,14 +158,45 @@ function accept(parts: AdmissionParts, response: AttestResponse, keys: FreshKeys
   }
 }
 
+function identityOf(
+  parts: AdmissionParts,
+  response: AttestResponse,
+  keys: SvidKeys,
+): Pick<Admission, 'identity' | 'link' | 'keyLost'> {
+  const own = proveSvid(parts, response.svid, { id: parts.nodeId, spki: spkiOfKeys(keys) })
+  if ('memory' in keys) {
+    const identity = { ...own, key: keys.memory.privateKey }
+    return { identity, link: identity }
+  }
+  if (response.link === undefined) throw refuse('of the connection is missing')
+  const id = linkId(trustDomainOf(parts.nodeId), parts.node)
+  const { chain } = proveSvid(parts, response.link, { id, spki: keys.link.spki })
+  const { sign, lost } = keys.tpm
+  return { identity: { ...own, sign }, link: { chain, key: keys.link.privateKey }, keyLost: lost }
+}
+
 /** A hub may only ever give us our own name for our own key. */
-function proveIdentity(parts: AdmissionParts, response: AttestResponse, keys: P256KeyPair): Identity {
-  const chain = response.svid.map((der) => decodeBase64url(der, 'svid'))
-  const svid = parts.trust.validate(chain, parts.clock.now())
-  if (svid.id !== parts.nodeId) throw refuse('is for another name')
-  if (Buffer.compare(spkiOf(svid.publicKey), keys.spki) !== 0) throw refuse('is for another key')
+function proveSvid(
+  { trust, clock }: AdmissionParts,
+  chain: readonly string[],
+  own: { readonly id: SpiffeId; readonly spki: Uint8Array },
+): Omit<Identity, 'key'> {
+  const svid = trust.validate(
+    chain.map((der) => decodeBase64url(der, 'svid')),
+    clock.now(),
+  )
+  if (svid.id !== own.id) throw refuse('is for another name')
+  if (Buffer.compare(spkiOf(svid.publicKey), own.spki) !== 0) throw refuse('is for another key')
   const { id, notBefore, notAfter, thumbprint } = svid
-  return { id, chain: svid.chain, key: keys.privateKey, notBefore, notAfter, thumbprint }
+  return { id, chain: svid.chain, notBefore, notAfter, thumbprint }
+}
+
+function spkiOfKeys(keys: SvidKeys): Uint8Array {
+  return 'tpm' in keys ? keys.tpm.spki : keys.memory.spki
+}
+
+async function requestOf(keys: SvidKeys): Promise<Uint8Array> {
+  return 'tpm' in keys ? createCsrWith(keys.tpm.spki, keys.tpm.sign) : createCsr(keys.memory)
 }
 
 function refuse(what: string): ZtError {

@@ -1,12 +1,9 @@
-// The proof by TPM: which TPM this is, at the first join, and from then on what it has measured, quoted over each session.
-// The device is opened for one proof and closed after it, so a TPM that was reset, or a software TPM that was restarted, is
-// met anew each time, and an idle agent holds nothing of it.
+// The proof by TPM: which TPM this is, at the first join, and from then on what it has measured, quoted over each session,
+// beside the certification of the SVID's key.
 import { readFile } from 'node:fs/promises'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { isZtError, ZtError } from '#shared/errors/error.ts'
-import { TpmAttester } from '#shared/host/tpm/attester.ts'
-import { openTpm } from '#shared/host/tpm/device.ts'
-import { readPasswords } from '#shared/host/tpm/password-file.ts'
+import type { TpmAttester } from '#shared/host/tpm/attester.ts'
 import type { Challenge } from '#shared/protocol/admission.ts'
 import {
   activationProof,
@@ -15,9 +12,12 @@ import {
   type TpmEvidence,
   type TpmHello,
 } from '#shared/protocol/tpm-evidence.ts'
+import type { Attestation } from '#shared/tpm/attest-calls.ts'
 import type { TpmSettings } from '../config.ts'
 import { keepTpmKey, loadTpmKey, type TpmKey } from '../state/tpm-key.ts'
 import type { Attestor } from './attestor.ts'
+import { TpmAccess } from './tpm-access.ts'
+import { createTpmSvidKey, type TpmSvidKey } from './tpm-svid-key.ts'
 
 export interface TpmAttestorParts {
   readonly settings: TpmSettings
@@ -29,51 +29,42 @@ export interface TpmAttestorParts {
  * The first proof: the token authorises the name, the TPM proves the machine. Errors: ZT-503-TPM and ZT-412-EK for a TPM
  * that does not answer or has no certificate; ZT-412-TPM if the hub takes no TPMs.
  */
-export function tpmJoinAttestor(token: string, parts: TpmAttestorParts): Attestor {
+export function tpmJoinAttestor(token: string, { settings, keyFile }: TpmAttestorParts): Attestor {
+  const access = new TpmAccess(settings)
   return {
     kind: 'tpm',
-    hello: () => withTpm(parts.settings, (tpm) => greet(tpm, parts.keyFile)),
-    attest: (transcript, challenge) =>
-      withTpm(parts.settings, async (tpm) => {
-        const key = requireKey(parts.keyFile)
+    hello: () => access.use((tpm) => greet(tpm, keyFile)),
+    ...keyMaker(access),
+    attest: (transcript, challenge, svid) =>
+      access.use(async (tpm) => {
+        const key = requireKey(keyFile)
         const { credential } = challenge
         if (credential === undefined) throw new ZtError('ZT-412-TPM', 'the hub takes no evidence of a TPM')
         const blob = decodeBase64url(credential.blob, 'credential.blob')
         const secret = await tpm.activate(key, blob, decodeBase64url(credential.secret, 'credential.secret'))
         const activation = encodeBase64url(activationProof(secret, transcript))
-        const proof = await prove(tpm, { key, wish: requireWish(challenge), transcript }, parts.settings)
+        const proof = await prove(tpm, { key, wish: requireWish(challenge), transcript, svid }, settings)
         return { ...proof, join: { token, activation } }
       }),
   }
 }
 
 /** Every later proof, at restart and at each renewal: a fresh quote by the key that was registered. */
-export function tpmAttestor(parts: TpmAttestorParts): Attestor {
+export function tpmAttestor({ settings, keyFile }: TpmAttestorParts): Attestor {
+  const access = new TpmAccess(settings)
   return {
     kind: 'tpm',
-    attest: (transcript, challenge) =>
-      withTpm(parts.settings, (tpm) => {
-        const key = requireKey(parts.keyFile)
-        return prove(tpm, { key, wish: requireWish(challenge), transcript }, parts.settings)
+    ...keyMaker(access),
+    attest: (transcript, challenge, svid) =>
+      access.use((tpm) => {
+        const key = requireKey(keyFile)
+        return prove(tpm, { key, wish: requireWish(challenge), transcript, svid }, settings)
       }),
   }
 }
 
-async function withTpm<T>(settings: TpmSettings, work: (tpm: TpmAttester) => Promise<T>): Promise<T> {
-  const passwords = settings.passwords === undefined ? {} : await readPasswords(settings.passwords)
-  const device = openTpm(settings.where)
-  let tpm: TpmAttester
-  try {
-    tpm = await TpmAttester.open(device, passwords)
-  } catch (error) {
-    await device.close()
-    throw error
-  }
-  try {
-    return await work(tpm)
-  } finally {
-    await tpm.close()
-  }
+function keyMaker(access: TpmAccess): Pick<Attestor, 'createKey'> {
+  return access.settings.svidKey === 'memory' ? {} : { createKey: () => createTpmSvidKey(access) }
 }
 
 async function greet(tpm: TpmAttester, keyFile: string): Promise<TpmHello> {
@@ -117,14 +108,17 @@ interface Asked {
   readonly key: TpmKey
   readonly wish: PcrWish
   readonly transcript: Uint8Array
+  /** of the SVID, where it is in the TPM */
+  readonly svid: TpmSvidKey | undefined
 }
 
 async function prove(
   tpm: TpmAttester,
-  { key, wish, transcript }: Asked,
+  { key, wish, transcript, svid }: Asked,
   settings: TpmSettings,
 ): Promise<TpmEvidence> {
   const { attest, signature, pcrs } = await tpm.quote(key, transcript, wish)
+  const certified = svid === undefined ? undefined : await tpm.certify(key, svid.key, transcript)
   const values = Array.from(pcrs, ([index, value]) => [String(index), Buffer.from(value).toString('hex')])
   return {
     type: 'tpm',
@@ -132,6 +126,15 @@ async function prove(
     signature: encodeBase64url(signature),
     pcrs: Object.fromEntries(values) as TpmEvidence['pcrs'],
     ...(wish.eventLog && { eventLog: encodeBase64url(await readEventLog(settings.eventLog)) }),
+    ...(svid !== undefined && certified !== undefined && { key: certificationOf(svid, certified) }),
+  }
+}
+
+function certificationOf({ key }: TpmSvidKey, { attest, signature }: Attestation): NonNullable<TpmEvidence['key']> {
+  return {
+    public: encodeBase64url(key.public),
+    certify: encodeBase64url(attest),
+    signature: encodeBase64url(signature),
   }
 }
 

@@ -101,6 +101,7 @@ export class Renewals {
       if (status.kind === 'unauthorized') lost()
     })
     void generation.channel.closed.then(lost)
+    void generation.admission.keyLost?.then(lost)
   }
 
   /** Half of the life that is left, less up to a fifth of that, so that nodes that started together drift apart. */

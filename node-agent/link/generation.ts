@@ -5,7 +5,7 @@ import { sleep, type Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import { connectNats } from '#shared/host/nats-channel.ts'
 import type { NodeName } from '#shared/identity/names.ts'
-import { signEncKey } from '#shared/protocol/enc-key.ts'
+import { signEncKeyWith } from '#shared/protocol/enc-key.ts'
 import type { HubParams, HubResults } from '#shared/protocol/hub-ops.ts'
 import { anchorSubject, commandSubject, DENY_SUBJECT, hubSubject } from '#shared/protocol/subjects.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
@@ -49,12 +49,12 @@ export class Generation {
    * command yet: see serve(). Errors of connectNats() and HubCaller.call(); then the connection is closed again.
    */
   static async open(parts: GenerationParts, admission: Admission): Promise<Generation> {
-    const { identity, credentials, nats } = admission
+    const { identity, link, credentials, nats } = admission
     const { trust, clock, logger } = parts
     const channel = await connectNats({
       servers: nats.servers.map((server) => server.replace(/^tls:\/\//, '')),
       expectServer: nats.serverId,
-      identity,
+      identity: { ...link, id: identity.id, notAfter: identity.notAfter },
       credentials,
       trust,
       clock,
@@ -99,7 +99,7 @@ export class Generation {
     this.channel.subscribe(DENY_SUBJECT, ({ data }) => this.#takeDenyList(data))
     this.channel.subscribe(`zt.node.${node}.ack.>`, ({ subject, data }) => onAck(subject, data))
     this.#watchLink()
-    const params = { enc_key: signEncKey(identity, encKey.publicKey, clock.now()) }
+    const params = { enc_key: await signEncKeyWith(identity, encKey.publicKey, clock.now()) }
     const { deny } = await this.#hub.call({ op: 'hello', subject: hubSubject('hello', identity.id), params })
     await denials.offer(deny)
   }

@@ -20,7 +20,7 @@ import { parseNodeName, type NodeName } from '#shared/identity/names.ts'
 import { nodeId, parseSpiffeId, trustDomainOf, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateP256 } from '#shared/jose/keys.ts'
 import { createNoteSigner } from '#shared/log/note.ts'
-import { signEncKey } from '#shared/protocol/enc-key.ts'
+import { signEncKeyWith } from '#shared/protocol/enc-key.ts'
 import { commandSubject } from '#shared/protocol/subjects.ts'
 import { openBundle } from '#shared/x509/bundle.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
@@ -102,7 +102,7 @@ export class DenyNode {
       rates,
       key: (kid: string) => keys.find(kid),
     }
-    const encKey = signEncKey(admission.identity, admission.encKey.publicKey, clock.now())
+    const encKey = await signEncKeyWith(admission.identity, admission.encKey.publicKey, clock.now())
     made = new DenyNode({ name, encKey, judge, generation, log })
     return made
   }

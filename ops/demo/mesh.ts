@@ -184,7 +184,7 @@ export class Mesh {
 
   /** Joins a new node, with its TPM if it has one; its agent does not run yet. */
   async joinNode(name: string): Promise<void> {
-    const tpm = await this.#startTpm(name)
+    const tpm = await this.#equip(name)
     const dir = this.nodeDir(name)
     mkdirSync(dir, { recursive: true })
     const config = {
@@ -207,12 +207,17 @@ export class Mesh {
   }
 
   /** The node's TPM, running until the mesh ends: the part of the node's configuration that says where. */
-  async #startTpm(name: string): Promise<{ readonly tpm?: { readonly tcp: string } }> {
+  async #equip(name: string): Promise<{ readonly tpm?: { readonly tcp: string } }> {
     if (this.#options.tpms?.includes(name) !== true) return {}
     const port = await freePort()
+    await this.startTpm(name, port)
+    return { tpm: { tcp: `127.0.0.1:${port}` } }
+  }
+
+  /** Switches the node's TPM on, on a port of loopback; kill() switches `NAME-tpm` off. */
+  async startTpm(name: string, port: number): Promise<void> {
     this.#start(`${name}-tpm`, softwareTpmArgv(this.dir, name, port))
     await until(`the TPM of ${name}`, () => connects(port))
-    return { tpm: { tcp: `127.0.0.1:${port}` } }
   }
 
   #agentArgv(name: string, verb: readonly string[] = []): string[] {
@@ -259,7 +264,8 @@ export class Mesh {
 
   /** Ends what runs, nodes first, and removes session and workspaces. State and logs stay. */
   async stop(): Promise<void> {
-    const names = [...this.#running.keys()].toSorted((a) => (a === 'hub' ? 1 : -1))
+    const turn = (name: string): number => (name === 'hub' ? 2 : name.endsWith('-tpm') ? 1 : 0)
+    const names = [...this.#running.keys()].toSorted((a, b) => turn(a) - turn(b))
     for (const name of names) await this.kill(name, 'SIGTERM')
     // Keepers outlive their agents, by design; with the mesh they end.
     await endProcessesOf(this.dir)

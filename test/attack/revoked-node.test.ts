@@ -70,7 +70,9 @@ describe('a revoked node', { skip: needsMesh }, () => {
     const { session, trust, options } = thief.stolen
     const hubKey = session.credentials.hub_key
     const { hubId } = options.context
-    return new Principal({ identity: stolen.identity, trust, hubId, hubKey, channel: thief.channel })
+    const { identity } = stolen
+    assert.ok('key' in identity)
+    return new Principal({ identity, trust, hubId, hubKey, channel: thief.channel })
   }
 
   before(async () => {
@@ -79,7 +81,7 @@ describe('a revoked node', { skip: needsMesh }, () => {
     stolen = await admitThief()
     stolenChannel = await connectNats({
       servers: [`127.0.0.1:${mesh.programs.natsPort}`],
-      identity: stolen.identity,
+      identity: { ...stolen.link, ...stolen.identity },
       credentials: stolen.credentials,
       trust: thief.stolen.trust,
       expectServer: thief.stolen.session.credentials.nats.serverId,

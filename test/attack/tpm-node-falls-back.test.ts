@@ -41,7 +41,7 @@ describe('a node with a TPM', { skip: needsNats }, () => {
   it('does not run on the device key that somebody put beside its TPM key, or on no TPM', async (t) => {
     const dir = await tempDir(t)
     const tpm = await startSwtpm(t)
-    const settings = { where: tpm.device, eventLog: '/nonexistent' }
+    const settings = { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' as const }
     const paths = statePaths(join(dir, 'state'))
     mkdirSync(paths.dir, { mode: 0o700 })
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

@@ -18,6 +18,8 @@ export interface TestMeshOptions {
   readonly build?: Build
   /** one node, n1, unless given */
   readonly nodes?: readonly string[]
+  /** those of them that have a TPM, in software; none unless given */
+  readonly tpms?: readonly string[]
   /** text of a Cedar policy file; the default policy unless given */
   readonly policy?: string
   /** fields of the hub's configuration that differ from the default */
@@ -49,14 +51,14 @@ const ENDS_WITHIN_MS = 14_000
 
 /** Starts hub, broker and nodes, with the operator logged in; leaves nothing behind if that fails. */
 export async function startTestMesh(options: TestMeshOptions = {}): Promise<TestMesh> {
-  const { build = 'dist', nodes = ['n1'], policy, node } = options
+  const { build = 'dist', nodes = ['n1'], tpms = [], policy, node } = options
   if (build === 'dist') await requireDist()
   const dir = mkdtempSync(join(tmpdir(), 'ztmesh-e2e-'))
   const hub = { ...options.hub, ...(policy !== undefined && { policyFile: join(dir, 'policy.cedar') }) }
   if (policy !== undefined) writeFileSync(join(dir, 'policy.cedar'), policy)
   let started: TestMesh | undefined
   try {
-    const mesh = await Mesh.lay({ dir, build, hub, ...(node !== undefined && { node }) })
+    const mesh = await Mesh.lay({ dir, build, hub, tpms, ...(node !== undefined && { node }) })
     started = new TestMesh(mesh)
     await mesh.startHub()
     await Promise.all(nodes.map((name) => mesh.addNode(name)))

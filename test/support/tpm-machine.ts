@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { admit, type Admission } from '#node-agent/attest/admission.ts'
 import type { Attestor } from '#node-agent/attest/attestor.ts'
 import { tpmAttestor, tpmJoinAttestor } from '#node-agent/attest/tpm.ts'
+import type { TpmSettings } from '#node-agent/config.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -35,6 +36,8 @@ export interface TpmMachineOptions {
   readonly log?: LogIdentity
   /** where the firmware's log is */
   readonly eventLog?: string
+  /** in the TPM, unless given */
+  readonly svidKey?: 'tpm' | 'memory'
 }
 
 export class TpmMachine {
@@ -43,12 +46,12 @@ export class TpmMachine {
   readonly keyFile: string
   readonly log: LogIdentity
   readonly #hub: TestHub
-  readonly #eventLog: string
+  readonly #settings: TpmSettings
 
   constructor(hub: TestHub, options: TpmMachineOptions) {
-    const { name, tpm, dir, epoch = 1, log, eventLog = '/nonexistent' } = options
+    const { name, tpm, dir, epoch = 1, log, eventLog = '/nonexistent', svidKey = 'tpm' } = options
     this.#hub = hub
-    this.#eventLog = eventLog
+    this.#settings = { where: tpm.device, eventLog, svidKey }
     this.name = name
     this.tpm = tpm
     mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -64,7 +67,12 @@ export class TpmMachine {
 
   /** Renews with a quote. */
   renew(https?: Https): Promise<Admission> {
-    return this.admit(tpmAttestor(this.#parts()), https)
+    return this.admit(this.attestor(), https)
+  }
+
+  /** What renews. */
+  attestor(): Attestor {
+    return tpmAttestor(this.#parts())
   }
 
   /** An admission with any attestor; `https` may bend what is sent. */
@@ -85,7 +93,7 @@ export class TpmMachine {
   }
 
   #parts(): Parameters<typeof tpmAttestor>[0] {
-    return { settings: { where: this.tpm.device, eventLog: this.#eventLog }, keyFile: this.keyFile }
+    return { settings: this.#settings, keyFile: this.keyFile }
   }
 }
 

@@ -16,7 +16,7 @@ export function joinWithEk(
   endorsement: EndorsementKind,
 ): ReturnType<TpmMachine['admit']> {
   const { tpm, keyFile } = machine
-  const settings = { where: tpm.device, eventLog: '/nonexistent' }
+  const settings = { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' as const }
   const using = async <T>(work: (attester: TpmAttester) => Promise<T>): Promise<T> => {
     const attester = await TpmAttester.open(tpm.open(), { endorsement })
     try {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { Attestor } from '#node-agent/attest/attestor.ts'
 import { isZtError } from '#shared/errors/error.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -14,7 +15,6 @@ import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
-import { renewWithTpmKey } from '#test/support/tpm-svid-key.ts'
 import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
 
 describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
@@ -61,7 +61,7 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     assert.equal(admission.lvl, 2)
     const { state, lvl, attestation, tpm: shown, policy } = await inspect('mini')
     assert.deepEqual([state, lvl, policy], ['joined', 2, null])
-    assert.deepEqual([attestation?.how, attestation?.svidKey, attestation?.policy], ['tpm', 'soft', null])
+    assert.deepEqual([attestation?.how, attestation?.svidKey, attestation?.policy], ['tpm', 'tpm', null])
     assert.equal(attestation?.svid.x5t, admission.identity.thumbprint)
     assert.match(shown?.maker ?? '', /swtpm/)
     assert.deepEqual(Object.keys(shown?.quote?.pcrs ?? {}), ['0', '1', '2', '3', '4', '5', '6', '7'])
@@ -77,7 +77,7 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     for (const row of [attested, issued])
       assert.deepEqual(
         [row?.obj?.['lvl'], row?.obj?.['evidence'], row?.obj?.['svid_key']],
-        [2, attestation?.evidence, 'soft'],
+        [2, attestation?.evidence, 'tpm'],
       )
     assert.equal(issued?.actor?.x5t, attestation?.svid.x5t)
   })
@@ -98,14 +98,26 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     assert.equal(rebooted.length, 1)
   })
 
-  it('marks an SVID whose key the TPM has certified as its own, and refuses one whose key it has not', async () => {
-    await renewWithTpmKey(hub, mini)
+  it('marks an SVID whose key is in memory as such, and refuses one whose key the TPM has not certified', async () => {
+    const soft = new TpmMachine(hub, {
+      name: 'mini',
+      tpm,
+      dir: join(dir, 'mini'),
+      log: mini.log,
+      svidKey: 'memory',
+    })
+    await soft.renew()
     const { attestation } = await inspect('mini')
-    assert.equal(attestation?.svidKey, 'tpm')
-    assert.equal(hubRows()[attestation?.rows.issued ?? -1]?.obj?.['svid_key'], 'tpm')
-    assert.equal(await codeOf(renewWithTpmKey(hub, mini, 'another')), 'ZT-401-TPM-CERTIFY')
+    assert.deepEqual([attestation?.lvl, attestation?.svidKey], [2, 'soft'])
+    assert.equal(hubRows()[attestation?.rows.issued ?? -1]?.obj?.['svid_key'], 'soft')
+    const own = mini.attestor()
+    const another: Attestor = {
+      ...own,
+      attest: async (transcript, challenge) => own.attest(transcript, challenge, await own.createKey?.()),
+    }
+    assert.equal(await codeOf(mini.admit(another)), 'ZT-401-TPM-CERTIFY')
     await mini.renew()
-    assert.equal((await inspect('mini')).attestation?.svidKey, 'soft')
+    assert.equal((await inspect('mini')).attestation?.svidKey, 'tpm')
   })
 
   it('knows the machine after a restart of its own', async () => {

@@ -74,7 +74,10 @@ describe('the proof of a TPM', () => {
   })
 
   const machine = (token: string): ReturnType<typeof tpmJoinAttestor> =>
-    tpmJoinAttestor(token, { settings: { where: tpm.device, eventLog: '/nonexistent' }, keyFile })
+    tpmJoinAttestor(token, {
+      settings: { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' as const },
+      keyFile,
+    })
   const challenge = (): AttestContext['challenge'] & { readonly credential: TpmCredential } => {
     const { claim, credential } = hub.hello(hello, now)
     return { node, nonce: '', wish: policies.wish(), claim, credential }
@@ -153,7 +156,7 @@ describe('the proof of a TPM', () => {
     const renew = async (): Promise<unknown> => {
       const [about, transcript] = [{ node, nonce: '', wish: policies.wish() }, randomBytes(32)]
       const asked = { session: '', nonce: '', expires: 0, pcrs: about.wish }
-      const settings = { where: tpm.device, eventLog: '/nonexistent' }
+      const settings = { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' as const }
       const evidence = await tpmAttestor({ settings, keyFile }).attest(transcript, asked)
       return hub.attest(
         evidence,

@@ -46,16 +46,19 @@ describe("the node's configuration", () => {
 
   it('says where the TPM is', () => {
     const eventLog = '/sys/kernel/security/tpm0/binary_bios_measurements'
+    const svidKey = 'tpm'
     const where = (tpm: object): unknown => parse({ ...SOUND, tpm }).tpm
-    assert.deepEqual(where({ device: '/dev/tpmrm0' }), { where: { path: '/dev/tpmrm0' }, eventLog })
-    assert.deepEqual(where({ tcp: '[::1]:2321', eventLog: '/var/log/boot' }), {
+    assert.deepEqual(where({ device: '/dev/tpmrm0' }), { where: { path: '/dev/tpmrm0' }, eventLog, svidKey })
+    assert.deepEqual(where({ tcp: '[::1]:2321', eventLog: '/var/log/boot', svidKey: 'memory' }), {
       where: { host: '::1', port: 2321 },
       eventLog: '/var/log/boot',
+      svidKey: 'memory',
     })
     const endorsementPasswordFile = '/etc/ztmesh/endorsement'
     assert.deepEqual(where({ device: '/dev/tpmrm0', endorsementPasswordFile }), {
       where: { path: '/dev/tpmrm0' },
       eventLog,
+      svidKey,
       passwords: { owner: undefined, endorsement: endorsementPasswordFile },
     })
     assert.equal(parse(SOUND).tpm, undefined)
