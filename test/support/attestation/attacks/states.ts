@@ -8,7 +8,16 @@ import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { softAk } from '../../forged-tpm.ts'
 import { logOf, NODE } from '../asked.ts'
 import type { AttackCase, CaseEvidence } from '../case.ts'
-import { challengeFor, genuineRenewal, knownTo, quoteOf, registered, type Machine, type Rig } from '../rig.ts'
+import {
+  challengeFor,
+  genuineJoin,
+  genuineRenewal,
+  knownTo,
+  quoteOf,
+  registered,
+  type Machine,
+  type Rig,
+} from '../rig.ts'
 import { attackCase, FROM_TPM, SOFT_KEY, type CaseParts } from './made.ts'
 import { softQuote } from './soft-quote.ts'
 
@@ -30,6 +39,11 @@ export async function stateCases(rig: Rig): Promise<AttackCase[]> {
       'a17-used-at-once',
       { ...nonce, times: 20, what: 'genuine evidence, handed in twenty times at once: it is good for one' },
       await genuineRenewal(rig),
+    ),
+    attackCase(
+      'a17-joined-at-once',
+      { ...nonce, times: 20, what: 'a machine joins, with its evidence handed in twenty times at once' },
+      { ...(await genuineJoin(rig, rig.x)), known: knownTo(rig) },
     ),
     ...fallbacks(rig),
     ...drifts(rig, { evidence, challenge, known }),
