@@ -106,11 +106,11 @@ describe('a process of the keeper', { skip }, () => {
   it('is one of a tree that can be looked at', async () => {
     const spawned = await shared.spawn(['sh', '-c', 'sleep 1000 & sleep 1000 & echo ready; wait'])
     await shared.printed(spawned.proc, 'ready')
-    const { members, record } = await shared.keeper.inspect(spawned.proc)
-    assert.deepEqual(
-      members.map(({ comm }) => comm).filter((comm) => comm === 'sleep'),
-      ['sleep', 'sleep'],
-    )
+    // The shell says ready when it has two children, and each of them becomes the sleep that it was made for later.
+    const { record } = await waitFor(async () => {
+      const found = await shared.keeper.inspect(spawned.proc)
+      return found.members.filter(({ comm }) => comm === 'sleep').length === 2 ? found : undefined
+    }, 'both children to be asleep')
     assert.deepEqual([record.state, record.pid, record.started], ['running', spawned.pid, spawned.started])
     assert.ok((await shared.keeper.list(false)).some(({ proc }) => proc === spawned.proc))
     await kill(shared, spawned)
