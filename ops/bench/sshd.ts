@@ -2,10 +2,11 @@
 // where root's shell is dash and its home is empty, so that no start-up file of the machine is timed.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from '#ops/demo/free-port.ts'
 
 const run = promisify(execFile)
 
@@ -15,15 +16,6 @@ export interface SshPeer {
   /** the same over a connection that is already up */
   warm(command: readonly string[]): string[]
   close(): Promise<void>
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 async function makeKeys(dir: string): Promise<void> {

@@ -3,11 +3,12 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeRoot, signLadder } from './ceremony.ts'
+import { freePort } from './free-port.ts'
 import { manufacture, softwareTpmArgv, trustInAuthority } from './software-tpm.ts'
 import { removeOutside, sessionFolder, workspaceFolder } from './outside.ts'
 import {
@@ -47,17 +48,6 @@ export const TRUST_DOMAIN = 'mesh.example'
 export const HUB_ID: string = `spiffe://${TRUST_DOMAIN}/hub/h1`
 const DEADLINE_MS = 45_000
 const LOG_TAIL = 2000
-
-/** A TCP port of loopback that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
-}
 
 /** What is wrong, or undefined once somebody listens there. */
 async function connects(port: number): Promise<string | undefined> {
@@ -101,7 +91,7 @@ export class Mesh {
 
   /** Ceremonies and the hub's state; nothing runs yet. */
   static async lay(options: MeshOptions): Promise<Mesh> {
-    const { dir, build } = options
+    const { dir, build, tpms = [] } = options
     mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 })
     const desk = { dir: join(dir, 'ceremony'), trustDomain: TRUST_DOMAIN, build }
     const { bundleFile, fingerprint } = await makeRoot(desk)
@@ -118,10 +108,10 @@ export class Mesh {
       nats: { host: '127.0.0.1', port: natsPort, binary: toolPath('nats-server') },
       loginDir: 'login',
       operators: [{ name: 'alice', uid: userInfo().uid, roles: ['operator'] }],
-      ...(options.tpms !== undefined && { tpm: trustInAuthority(dir) }),
+      ...(tpms.length > 0 && { tpm: trustInAuthority(dir) }),
       ...options.hub,
     }
-    for (const node of options.tpms ?? []) await manufacture(dir, node)
+    for (const node of tpms) await manufacture(dir, node)
     writeFileSync(join(dir, 'hub.json'), JSON.stringify(config, null, 2))
     const hub = programArgv(build, 'hub')
     const configFlag = ['--config', join(dir, 'hub.json')]

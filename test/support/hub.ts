@@ -11,8 +11,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock, type Clock } from '#shared/host/clock.ts'
 import type { TrustBundle } from '#shared/x509/bundle.ts'
 import { rootFingerprint } from '#shared/x509/bundle.ts'
+import { freePort } from '#ops/demo/free-port.ts'
 import { CeremonyTable, TRUST_DOMAIN } from './ceremony.ts'
-import { freePort, NATS_BINARY } from './nats.ts'
+import { NATS_BINARY } from './nats.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const START_TIMEOUT_MS = 60_000

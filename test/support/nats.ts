@@ -2,7 +2,6 @@
 // checks them too.
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -15,6 +14,7 @@ import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateNkey, type Nkey } from '#shared/nats/nkeys.ts'
 import { startBroker, type Broker, type BrokerOptions } from '#hub/nats/broker.ts'
 import type { SealedStore } from '#hub/nats/state.ts'
+import { freePort } from '#ops/demo/free-port.ts'
 import { createTestAuthority, type TestAuthority } from './test-authority.ts'
 
 export const NATS_BINARY: string = join(import.meta.dirname, '..', '..', '.tools', 'bin', 'nats-server')
@@ -36,17 +36,6 @@ export class MemoryStore implements SealedStore {
     this.bytes = bytes
     return Promise.resolve()
   }
-}
-
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }
 
 /** Waits until `holds`, at most 10 s. */

@@ -3,9 +3,9 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from '#ops/demo/free-port.ts'
 import { openTpm, type TpmDevice } from '#shared/host/tpm/device.ts'
 import { eventually } from './eventually.ts'
 import { tempDir } from './temp-dir.ts'
@@ -162,20 +162,16 @@ async function shutdown(device: { host: string; port: number }): Promise<void> {
   await tpm.close()
 }
 
-/** The first of two neighbouring ports that were free a moment ago: tpm2-tools expect the control channel on the second. */
+/** The first of two neighbouring ports that are free: tpm2-tools expect the control channel on the second. */
 async function freePortPair(): Promise<number> {
   for (;;) {
-    const first = createServer().listen(0, '127.0.0.1')
-    await once(first, 'listening')
-    const { port } = first.address() as AddressInfo
-    const second = createServer().listen(port + 1, '127.0.0.1')
-    const free = await Promise.race([
-      once(second, 'listening').then(() => true),
-      once(second, 'error').then(() => false),
-    ]).catch(() => false)
-    first.close()
-    second.close()
-    if (free) return port
+    const port = await freePort()
+    try {
+      await freePort(port + 1)
+      return port
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
   }
 }
 

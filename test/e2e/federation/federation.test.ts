@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
+import { freePort } from '#ops/demo/free-port.ts'
 import { parseTrustDomain } from '#shared/identity/names.ts'
 import type { NamedBundle, RelationStatus } from '#shared/protocol/federation.ts'
 import { parseBundleDocument, type BundleDocument } from '#shared/spiffe/bundle-document.ts'
@@ -18,7 +19,7 @@ import { webCa, webServer } from '#test/support/foreign-relation.ts'
 import { programArgs, startTestHub, type TestHub } from '#test/support/hub.ts'
 import { certificateOf, operator, rawRequest, type TestClient } from '#test/support/hub-client.ts'
 import { joinNode } from '#test/support/hub-node.ts'
-import { freePort, needsNats } from '#test/support/nats.ts'
+import { needsNats } from '#test/support/nats.ts'
 
 const run = promisify(execFile)
 const DOMAINS = { north: 'north.example', south: 'south.example', web: 'web-served.example' } as const

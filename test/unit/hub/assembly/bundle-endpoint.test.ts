@@ -13,7 +13,7 @@ import { silentLogger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { certificatesToPem } from '#shared/x509/pem.ts'
 import { webServer } from '#test/support/foreign-relation.ts'
-import { freePort } from '#test/support/nats.ts'
+import { freePort } from '#ops/demo/free-port.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 import { makeTestPki } from '#test/support/test-pki.ts'
 

@@ -11,7 +11,8 @@ import { systemClock } from '#shared/host/clock.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import { endOrphan } from '#hub/nats/orphan.ts'
 import { startBroker } from '#hub/nats/broker.ts'
-import { NATS_BINARY, eventually, freePort, needsNats, testMesh } from '#test/support/nats.ts'
+import { freePort } from '#ops/demo/free-port.ts'
+import { NATS_BINARY, eventually, needsNats, testMesh } from '#test/support/nats.ts'
 
 interface Scene {
   readonly dir: string
