@@ -48,10 +48,10 @@ describe('a revoked operator', { skip: needsMesh }, () => {
     for (const node of NODES) await mesh.programs.addNode(node)
 
     const counter = `i=0; while :; do echo "$i"; i=$((i+1)); sleep ${COUNT_EVERY_MS / 1000}; done`
-    const { stdout } = await mesh.ztctl(['spawn', '-q', '-n', 'n1', '--', 'sh', '-c', counter], {
+    const spawned = await mesh.out(['spawn', '-q', '-n', 'n1', '--', 'sh', '-c', counter], {
       env: bobsTerminal,
     })
-    proc = stdout.trim()
+    proc = spawned.trim()
     follower = mesh.type(['logs', '-f', proc], bobsTerminal)
     await follower.printed('\n10\n')
     for (const node of NODES) {

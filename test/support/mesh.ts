@@ -1,7 +1,7 @@
 // A whole mesh of one test file's own: real programs, on their own ports, in folders of their own, from the sources or
 // from the bundles. Ended by end(), which fails if it leaves a process behind.
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -48,6 +48,8 @@ export const needsMesh: string | false = missingPart()
 
 // A program that is asked to end has this long before it is killed: see endProcessesOf().
 const ENDS_WITHIN_MS = 14_000
+/** Of the log of each program, where a failure is told. */
+const LOG_CHARS = 1_500
 
 /** Starts hub, broker and nodes, with the operator logged in; leaves nothing behind if that fails. */
 export async function startTestMesh(options: TestMeshOptions = {}): Promise<TestMesh> {
@@ -64,10 +66,20 @@ export async function startTestMesh(options: TestMeshOptions = {}): Promise<Test
     await Promise.all(nodes.map((name) => mesh.addNode(name)))
     return started
   } catch (error) {
+    const said = endOfLogs(dir)
     await started?.end()
     await rm(dir, { recursive: true, force: true })
-    throw error
+    throw new Error(`the mesh did not start:\n${String(error)}\n${said}`, { cause: error })
   }
+}
+
+/** What the programs of a mesh said last: the folder is gone when somebody asks why a test failed. */
+function endOfLogs(dir: string): string {
+  const logs = join(dir, 'logs')
+  const names = existsSync(logs) ? readdirSync(logs) : []
+  return names
+    .map((name) => `${name}:\n${readFileSync(join(logs, name), 'utf8').slice(-LOG_CHARS)}`)
+    .join('\n')
 }
 
 export class TestMesh {
@@ -89,8 +101,10 @@ export class TestMesh {
   /** What a ztctl prints that succeeds. */
   async out(args: readonly string[], options: RunOptions = {}): Promise<string> {
     const finished = await this.ztctl(args, options)
-    assert.equal(finished.code, 0, `ztctl ${args.join(' ')}:\n${finished.stdout}${finished.stderr}`)
-    return finished.stdout
+    const { code, stdout, stderr } = finished
+    const said = code === 0 ? '' : endOfLogs(this.dir)
+    assert.equal(code, 0, `ztctl ${args.join(' ')}:\n${stderr}${stdout}${said}`)
+    return stdout
   }
 
   /** The same, of `-o json`. */
