@@ -8,6 +8,7 @@ import { revocation } from './rows/revocation.ts'
 import { run } from './rows/run.ts'
 import { spawnShare } from './rows/spawn-share.ts'
 import { svidRate } from './rows/svid-rate.ts'
+import { tpmSignature } from './rows/tpm-signature.ts'
 
 const RESULTS = join(import.meta.dirname, '..', '..', 'bench-results.json')
 
@@ -17,6 +18,7 @@ const SUITES: ReadonlyMap<string, () => Promise<BenchRow[]>> = new Map([
   ['audit', audit],
   ['run', run],
   ['revocation', revocation],
+  ['tpm', tpmSignature],
 ])
 
 const figure = (value: number): string =>
