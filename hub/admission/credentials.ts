@@ -72,8 +72,11 @@ export function requireNatsProof(nats: NatsKeyProof, transcript: Uint8Array): vo
   }
 }
 
-/** With base64url SHA-256 of its leaf. */
-type IssuedCertificate = IssuedSvid & { readonly thumbprint: string }
+interface IssuedCertificate extends IssuedSvid {
+  readonly id: SpiffeId
+  /** base64url SHA-256 of the leaf */
+  readonly thumbprint: string
+}
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
@@ -99,28 +102,22 @@ export class CredentialIssuer {
     // The whole second in which SVID, link and user JWT end.
     const expires = svid.notAfter
     const natsJwt = this.#parts.userJwt({ id: order.id, publicKey: order.natsKey, expires })
-    // Known to a revocation before it is known to its holder. A link is the node's: with its fingerprint the same ends.
+    // Known to a revocation before it is known to its holder.
     const { id, natsKey, machine } = order
     const { thumbprint: print } = svid
-    const below = { issuer: issuer.certificate.keyId, root: issuer.root }
-    const credential = {
-      id,
-      natsKey,
-      thumbprint: print,
-      expires,
-      ...(machine !== undefined && { device: machine.device }),
-      ...(link !== undefined && { link: link.thumbprint }),
-    }
+    const device = machine === undefined ? {} : { device: machine.device }
+    const below = { issuer: issuer.certificate.keyId, root: issuer.root, expires }
     await Promise.all([
-      store.add(credential),
-      svids.record({ thumbprint: print, id, expires, ...below }),
-      ...(link === undefined ? [] : [svids.record({ thumbprint: link.thumbprint, id, expires, ...below })]),
+      store.add({ id, natsKey, thumbprint: print, expires, ...device }),
+      svids.record({ thumbprint: print, id, ...below }),
+      link && svids.record({ thumbprint: link.thumbprint, id: link.id, ...below }),
     ])
     const row = await this.#writeRow(order, svid, link)
     // A machine that takes the name over during the writes above has ended the credential, or is found here.
     if (machine !== undefined) await this.#requireVoice({ name: machine.name, id, thumbprint: print })
     // A revocation during the writes above has either found the credential in the store, or is found here.
-    denials.list.check({ id: order.id, thumbprint: print })
+    denials.list.check({ id, thumbprint: print })
+    if (link !== undefined) denials.list.check(link)
     const { serial, notBefore, notAfter } = svid
     return {
       credentials: this.#answer(svid, natsJwt),
@@ -130,21 +127,21 @@ export class CredentialIssuer {
     }
   }
 
-  #certify(
-    { id, csr }: Pick<CredentialOrder, 'id' | 'csr'>,
-    issuer: RungIssuer,
-    now: number,
-  ): IssuedCertificate {
-    const svid = issueSvid({ issuer, csr, id, ttlMs: this.#parts.svidTtlMs, now })
-    return { ...svid, thumbprint: thumbprint(svid.chain[0] ?? new Uint8Array()) }
-  }
-
   /** Ends what other machines than this one hold under its name. Errors: those of Broker.revoke(). */
   async endOthers(id: SpiffeId, device: Uint8Array): Promise<void> {
     const { store, clock, revokeUsers } = this.#parts
     const live = await store.live(id, clock.now())
     const others = live.filter((held) => held.device === undefined || !sameBytes(held.device, device))
     await revokeUsers(others.map((held) => held.natsKey))
+  }
+
+  #certify(
+    { id, csr }: Pick<CredentialOrder, 'id' | 'csr'>,
+    issuer: RungIssuer,
+    now: number,
+  ): IssuedCertificate {
+    const svid = issueSvid({ issuer, csr, id, ttlMs: this.#parts.svidTtlMs, now })
+    return { ...svid, id, thumbprint: thumbprint(svid.chain[0] ?? new Uint8Array()) }
   }
 
   async #requireVoice(voice: NodeVoice): Promise<void> {

@@ -148,7 +148,7 @@ export class Registry {
 
   #requireRevoke(asking: Asking, id: SpiffeId): Decided {
     const principal = principalOf(id)
-    return principal.kind === 'node'
+    return principal.kind === 'node' || principal.kind === 'link'
       ? this.#require(asking, 'node.revoke', principal.name)
       : this.#require(asking, 'revoke', id)
   }

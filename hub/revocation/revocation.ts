@@ -7,6 +7,7 @@ import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { Clock } from '#shared/host/clock.ts'
 import type { Logger } from '#shared/host/logger.ts'
 import {
+  nodeOfLink,
   parseSpiffeId,
   principalOf,
   trustDomainOf,
@@ -67,7 +68,7 @@ export class Revocation {
     // What the identity has prepared would outlive it. A crash in between is made good by resume().
     await store.voidJoinTokens(id)
     await store.tasks.endAll(tasksOf({ kind: 'id', value: id }), { now: clock.now() })
-    await this.#disconnect([id])
+    await this.#disconnect([{ value: id }])
     return change
   }
 
@@ -88,7 +89,7 @@ export class Revocation {
     // A token does not say with which certificate it was asked for: the identity asks for new ones.
     await store.voidJoinTokens(id)
     await store.tasks.endAll(tasksOf(denied), { now: clock.now() })
-    await this.#disconnect([thumbprint])
+    await this.#disconnect([denied])
     return change
   }
 
@@ -134,7 +135,7 @@ export class Revocation {
       const before = entry.until === undefined ? {} : { before: entry.until * 1000 }
       await store.tasks.endAll(tasksOf(entry), { now: clock.now(), ...before })
     }
-    await this.#disconnect(open.map(({ value }) => value))
+    await this.#disconnect(open)
   }
 
   /** Forgets entries that can have no effect any more. */
@@ -170,13 +171,13 @@ export class Revocation {
   }
 
   // What keeps a connection from being closed must not keep the revocation from being in force: it is said in the log.
-  async #disconnect(denied: readonly string[]): Promise<void> {
+  async #disconnect(denied: readonly Pick<DenyEntry, 'value' | 'id'>[]): Promise<void> {
     const { store, clock, revokeUsers, log } = this.#parts
     try {
       const now = clock.now()
       const live = await Promise.all(
-        denied.map(async (value) => [
-          ...(await store.credentials.live(value, now)),
+        denied.map(async ({ value, id }) => [
+          ...(await store.credentials.live(connected(id) ?? value, now)),
           ...(await store.credentials.ofCertificate(value, now)),
         ]),
       )
@@ -198,6 +199,9 @@ export class Revocation {
 
   async #revocable(id: SpiffeId): Promise<Principal> {
     const principal = requireDeniable(id, this.#parts.hubId)
+    // No message is of a link: there would be nothing to refuse.
+    if (principal.kind === 'link')
+      throw new ZtError('ZT-422-SPIFFE-ID', 'a link is revoked with its node, or by its fingerprint')
     if (principal.kind === 'node' && (await this.#parts.store.nodes.find(principal.name)) === undefined)
       throw new ZtError('ZT-404-NODE', 'no such node')
     return principal
@@ -214,10 +218,13 @@ function tasksOf({ kind, value }: Pick<DenyEntry, 'kind' | 'value'>): TaskSelect
 function requireDeniable(id: SpiffeId, hubId: SpiffeId): Principal {
   const principal = principalOf(id)
   const own = trustDomainOf(id) === trustDomainOf(hubId)
-  if (own && principal.kind === 'link')
-    throw new ZtError('ZT-422-SPIFFE-ID', 'a link is revoked with its node, or by its fingerprint')
   if (own && principal.kind !== 'hub' && principal.kind !== 'nats') return principal
   throw new ZtError('ZT-422-SPIFFE-ID', 'hubs and brokers are revoked with their intermediate, in a ceremony')
+}
+
+/** Under whose name the connections are that a certificate of that ID makes, where it is not its own. */
+function connected(id: string | undefined): SpiffeId | undefined {
+  return id === undefined ? undefined : nodeOfLink(parseSpiffeId(id))
 }
 
 function draftOf({ by, request, policy }: Decided): {

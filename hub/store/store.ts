@@ -222,15 +222,13 @@ export interface IssuedCredential {
   readonly expires: number
   /** DER public key of the machine, for a node */
   readonly device?: Uint8Array
-  /** of the certificate of its connection, where that is another one */
-  readonly link?: string
 }
 
 export interface CredentialStore {
   add(credential: IssuedCredential): Promise<void>
   /** Those of `id` that have not expired at `now`. */
   live(id: string, now: number): Promise<readonly IssuedCredential[]>
-  /** Those that came with the certificate or the link of this thumbprint and have not expired at `now`: one, or none. */
+  /** Those that came with the certificate of this thumbprint and have not expired at `now`: one, or none. */
   ofCertificate(thumbprint: string, now: number): Promise<readonly IssuedCredential[]>
 }
 

@@ -69,6 +69,12 @@ export function linkId(domain: TrustDomain, name: NodeName): SpiffeId {
   return build(domain, `/link/${name}`)
 }
 
+/** The node whose connection the ID is, or undefined for what is no link. */
+export function nodeOfLink(id: SpiffeId): SpiffeId | undefined {
+  const { kind, name } = principalOf(id)
+  return kind === 'link' ? nodeId(trustDomainOf(id), name as NodeName) : undefined
+}
+
 export function hubId(domain: TrustDomain, name: string): SpiffeId {
   return build(domain, `/hub/${name}`)
 }

@@ -354,14 +354,6 @@ for (const implementation of IMPLEMENTATIONS) {
         assert.deepEqual(await store.credentials.ofCertificate('v', NOW), [])
       })
 
-      it('finds a live credential by the certificate of its link', async () => {
-        const linked = { ...credential, link: 'l' }
-        await store.credentials.add(linked)
-        assert.deepEqual(await store.credentials.ofCertificate('l', NOW), [linked])
-        await store.credentials.add(credential)
-        assert.deepEqual(await store.credentials.ofCertificate('l', NOW), [])
-      })
-
       it('refuses a NATS key that belongs to another identity', async () => {
         await store.credentials.add(credential)
         await assert.rejects(store.credentials.add({ ...credential, id: 'spiffe://td/node/n2' }), {

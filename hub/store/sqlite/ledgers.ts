@@ -55,20 +55,18 @@ export class SqliteCredentials implements CredentialStore {
     this.#db = db
   }
 
-  add({ id, natsKey, thumbprint, expires, device, link }: IssuedCredential): Promise<void> {
+  add({ id, natsKey, thumbprint, expires, device }: IssuedCredential): Promise<void> {
     return this.#db.write(() => {
       // A principal may keep its NATS key from one SVID to the next; another principal may not take it.
       const changed = this.#db.run(
-        `INSERT INTO credentials (nats_key, id, thumbprint, expires, device, link) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (nats_key) DO UPDATE
-         SET thumbprint = excluded.thumbprint, expires = excluded.expires, link = excluded.link
+        `INSERT INTO credentials (nats_key, id, thumbprint, expires, device) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (nats_key) DO UPDATE SET thumbprint = excluded.thumbprint, expires = excluded.expires
          WHERE id = excluded.id AND device IS excluded.device`,
         natsKey,
         id,
         thumbprint,
         expires,
         device ?? null,
-        link ?? null,
       )
       if (changed !== 1) throw new ZtError('ZT-401-EVIDENCE', 'nats.publicKey belongs to somebody else')
     })
@@ -83,11 +81,7 @@ export class SqliteCredentials implements CredentialStore {
   ofCertificate(thumbprint: string, now: number): Promise<readonly IssuedCredential[]> {
     return this.#db.read(() =>
       this.#db
-        .all(
-          'SELECT * FROM credentials WHERE (thumbprint = ?1 OR link = ?1) AND expires > ?2',
-          thumbprint,
-          now,
-        )
+        .all('SELECT * FROM credentials WHERE thumbprint = ? AND expires > ?', thumbprint, now)
         .map(credentialOf),
     )
   }
@@ -100,7 +94,6 @@ function credentialOf(row: Row): IssuedCredential {
     thumbprint: String(row['thumbprint']),
     expires: Number(row['expires']),
     ...(row['device'] !== null && { device: row['device'] as Uint8Array }),
-    ...(row['link'] !== null && { link: row['link'] as string }),
   }
 }
 

@@ -98,11 +98,6 @@ const GIVEN_BUNDLES = `
 ALTER TABLE federated_bundles ADD COLUMN given TEXT;
 `
 
-/** The certificate of a node's connection, where it has one of its own. */
-const LINKS = `
-ALTER TABLE credentials ADD COLUMN link TEXT;
-`
-
 // Version 1 was never released.
 const FIRST_VERSION = 2
 const STEPS: readonly string[] = [
@@ -114,7 +109,6 @@ const STEPS: readonly string[] = [
   TPM_ROOTS,
   CEREMONIES,
   GIVEN_BUNDLES,
-  LINKS,
 ]
 
 export const SCHEMA_VERSION: number = FIRST_VERSION + STEPS.length - 1

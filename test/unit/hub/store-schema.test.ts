@@ -12,7 +12,11 @@ const OLDEST = 2
 function tablesOf(file: string): unknown[] {
   const db = new DatabaseSync(file)
   try {
-    return db.prepare('SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name').all()
+    const tables = 'SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name'
+    // By name: a column that was added later comes last, wherever the table is made.
+    const columns = `SELECT s.name AS "table", c.name, c.type, c."notnull", c.dflt_value, c.pk
+      FROM sqlite_schema AS s, pragma_table_info(s.name) AS c WHERE s.type = 'table' ORDER BY s.name, c.name`
+    return [...db.prepare(tables).all(), ...db.prepare(columns).all()]
   } finally {
     db.close()
   }

@@ -160,8 +160,8 @@ describe('permissions of others', () => {
     assert.equal(allows([...hub.pub, ...hub.sub], '$SYS.REQ.CLAIMS.UPDATE'), false)
   })
 
-  it('do not exist for a nats server or for an unknown kind', () => {
-    for (const path of ['/nats/n1', '/else/x', '/node/a/b']) {
+  it('do not exist for a nats server, the link of a node, or an unknown kind', () => {
+    for (const path of ['/nats/n1', '/link/mac-mini', '/else/x', '/node/a/b']) {
       assert.throws(() => permissionsFor(id(path)), { code: 'ZT-422-SPIFFE-ID' })
     }
   })
