@@ -4,7 +4,7 @@
 import { geteuid, getegid } from 'node:process'
 
 import { ZtError } from '#shared/errors/error.ts'
-import type { Clock, Timer } from '#shared/host/clock.ts'
+import { sleep, type Clock, type Timer } from '#shared/host/clock.ts'
 import { withCatchUp } from '#shared/host/catch-up.ts'
 import { HubHttps } from '#shared/host/hub-https.ts'
 import type { Logger } from '#shared/host/logger.ts'
@@ -14,6 +14,7 @@ import { SvidValidator } from '#shared/x509/svid.ts'
 import { Anchorer } from './anchor/anchorer.ts'
 import { admit, type Admission } from './attest/admission.ts'
 import type { Attestor } from './attest/attestor.ts'
+import type { SigningState } from './attest/tpm-svid-key.ts'
 import { registeredAttestor } from './attest/registered.ts'
 import { openNodeLog, type NodeLog } from './audit/node-log.ts'
 import { Rejections } from './audit/rejections.ts'
@@ -54,6 +55,8 @@ const MAX_UNDERWAY = 1024
 const HOUSEKEEPING_MS = 30_000
 const CLOSE_MS = 15_000
 const COMMANDS_MS = 10_000
+/** A key in memory signs at once. */
+const IN_MEMORY: SigningState = { isLost: false, waiting: 0 }
 /** What processes run as where the agent is root and its configuration says nothing else: nobody. */
 const NOBODY: RunAs = { uid: 65_534, gid: 65_534 }
 
@@ -178,7 +181,10 @@ export class NodeAgent {
     this.#housekeeping?.cancel()
     this.#anchorer.stop()
     await this.#renewals.close(CLOSE_MS)
-    await this.#running
+    // A renewal that waits for a TPM or a hub that hangs is left behind; it finds the renewals closed.
+    const settled = new AbortController()
+    await Promise.race([this.#running, sleep(this.#options.clock, CLOSE_MS, settled.signal)])
+    settled.abort()
     await this.#settleCommands()
     await this.#sessions.close()
     await this.#workloads.close()
@@ -262,9 +268,12 @@ export class NodeAgent {
       },
       ready: async () => {
         this.#anchorer.requireTrust()
+        // What cannot be answered is not done.
+        if (this.#signing().isLost) throw new ZtError('ZT-503-TPM', 'the key of the svid signs no more')
         await this.#denials.current()
       },
       identity: () => this.#identity(),
+      signing: () => this.#signing(),
       prepare: createPreparer(spawn),
     })
   }
@@ -340,6 +349,10 @@ export class NodeAgent {
   #identity(): Identity | HeldIdentity {
     if (this.#admission !== undefined) return this.#admission.identity
     throw new ZtError('ZT-401-SESSION', 'the node is not admitted')
+  }
+
+  #signing(): SigningState {
+    return this.#admission?.signing ?? IN_MEMORY
   }
 
   #handle(event: KeeperEvent): void {

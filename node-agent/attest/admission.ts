@@ -34,7 +34,7 @@ import { createCsr, createCsrWith } from '#shared/x509/csr.ts'
 import type { SvidValidator } from '#shared/x509/svid.ts'
 import type { HubHttps } from '#shared/host/hub-https.ts'
 import type { Attestor } from './attestor.ts'
-import type { TpmSvidKey } from './tpm-svid-key.ts'
+import type { SigningState, TpmSvidKey } from './tpm-svid-key.ts'
 
 export interface AdmissionParts {
   readonly https: Pick<HubHttps, 'post'>
@@ -56,8 +56,8 @@ export interface Admission {
   readonly identity: Identity | HeldIdentity
   /** what TLS shows to the broker: the identity's own, or that of the link where TLS cannot use that */
   readonly link: Pick<Identity, 'chain' | 'key'>
-  /** Resolves when the identity's key has failed to sign. */
-  readonly keyLost?: Promise<void>
+  /** of an identity whose key is in the TPM */
+  readonly signing?: SigningState & { readonly lost: Promise<void> }
   readonly credentials: NatsCredentials
   readonly nats: NatsAccess
   readonly encKey: X25519KeyPair
@@ -84,14 +84,15 @@ interface FreshKeys {
  * if the SVID is not for this name and this key; ZT-401-BUNDLE for a bundle that a trusted root did not sign.
  */
 export async function admit(parts: AdmissionParts): Promise<Admission> {
+  const hello = await parts.attestor.hello?.()
+  const wish = { node: parts.node, ...(hello !== undefined && { tpm: hello }) }
+  const challenge = parseChallenge(await parts.https.post('/v1/challenge', wish), '')
+  // After the challenge: a node whose hub is away makes no key of its TPM's time.
   const keys = {
     svid: await svidKeys(parts.attestor),
     nats: generateNkey('user'),
     enc: generateX25519(),
   }
-  const hello = await parts.attestor.hello?.()
-  const wish = { node: parts.node, ...(hello !== undefined && { tpm: hello }) }
-  const challenge = parseChallenge(await parts.https.post('/v1/challenge', wish), '')
   const request = await answerChallenge(parts, challenge, keys)
   const response = parseAttestResponse(await parts.https.post('/v1/attest', request), '')
   return accept(parts, response, keys)
@@ -162,7 +163,7 @@ function identityOf(
   parts: AdmissionParts,
   response: AttestResponse,
   keys: SvidKeys,
-): Pick<Admission, 'identity' | 'link' | 'keyLost'> {
+): Pick<Admission, 'identity' | 'link' | 'signing'> {
   const own = proveSvid(parts, response.svid, { id: parts.nodeId, spki: spkiOfKeys(keys) })
   if ('memory' in keys) {
     const identity = { ...own, key: keys.memory.privateKey }
@@ -171,8 +172,9 @@ function identityOf(
   if (response.link === undefined) throw refuse('of the connection is missing')
   const id = linkId(trustDomainOf(parts.nodeId), parts.node)
   const { chain } = proveSvid(parts, response.link, { id, spki: keys.link.spki })
-  const { sign, lost } = keys.tpm
-  return { identity: { ...own, sign }, link: { chain, key: keys.link.privateKey }, keyLost: lost }
+  const { tpm } = keys
+  const identity = { ...own, sign: (data: Uint8Array) => tpm.sign(data) }
+  return { identity, link: { chain, key: keys.link.privateKey }, signing: tpm }
 }
 
 /** A hub may only ever give us our own name for our own key. */
@@ -196,7 +198,9 @@ function spkiOfKeys(keys: SvidKeys): Uint8Array {
 }
 
 async function requestOf(keys: SvidKeys): Promise<Uint8Array> {
-  return 'tpm' in keys ? createCsrWith(keys.tpm.spki, keys.tpm.sign) : createCsr(keys.memory)
+  return 'tpm' in keys
+    ? createCsrWith(keys.tpm.spki, (data) => keys.tpm.signRequest(data))
+    : createCsr(keys.memory)
 }
 
 function refuse(what: string): ZtError {

@@ -17,7 +17,7 @@ import type { TpmSettings } from '../config.ts'
 import { keepTpmKey, loadTpmKey, type TpmKey } from '../state/tpm-key.ts'
 import type { Attestor } from './attestor.ts'
 import { TpmAccess } from './tpm-access.ts'
-import { createTpmSvidKey, type TpmSvidKey } from './tpm-svid-key.ts'
+import { TpmSvidKey } from './tpm-svid-key.ts'
 
 export interface TpmAttestorParts {
   readonly settings: TpmSettings
@@ -33,10 +33,10 @@ export function tpmJoinAttestor(token: string, { settings, keyFile }: TpmAttesto
   const access = new TpmAccess(settings)
   return {
     kind: 'tpm',
-    hello: () => access.use((tpm) => greet(tpm, keyFile)),
+    hello: () => access.prove((tpm) => greet(tpm, keyFile)),
     ...keyMaker(access),
     attest: (transcript, challenge, svid) =>
-      access.use(async (tpm) => {
+      access.prove(async (tpm) => {
         const key = requireKey(keyFile)
         const { credential } = challenge
         if (credential === undefined) throw new ZtError('ZT-412-TPM', 'the hub takes no evidence of a TPM')
@@ -56,7 +56,7 @@ export function tpmAttestor({ settings, keyFile }: TpmAttestorParts): Attestor {
     kind: 'tpm',
     ...keyMaker(access),
     attest: (transcript, challenge, svid) =>
-      access.use((tpm) => {
+      access.prove((tpm) => {
         const key = requireKey(keyFile)
         return prove(tpm, { key, wish: requireWish(challenge), transcript, svid }, settings)
       }),
@@ -64,7 +64,7 @@ export function tpmAttestor({ settings, keyFile }: TpmAttestorParts): Attestor {
 }
 
 function keyMaker(access: TpmAccess): Pick<Attestor, 'createKey'> {
-  return access.settings.svidKey === 'memory' ? {} : { createKey: () => createTpmSvidKey(access) }
+  return access.settings.svidKey === 'memory' ? {} : { createKey: () => TpmSvidKey.create(access) }
 }
 
 async function greet(tpm: TpmAttester, keyFile: string): Promise<TpmHello> {
@@ -130,7 +130,10 @@ async function prove(
   }
 }
 
-function certificationOf({ key }: TpmSvidKey, { attest, signature }: Attestation): NonNullable<TpmEvidence['key']> {
+function certificationOf(
+  { key }: TpmSvidKey,
+  { attest, signature }: Attestation,
+): NonNullable<TpmEvidence['key']> {
   return {
     public: encodeBase64url(key.public),
     certify: encodeBase64url(attest),

@@ -8,6 +8,7 @@ import type { Logger } from '#shared/host/logger.ts'
 import type { HeldIdentity, Identity } from '#shared/identity/identity.ts'
 import type { CommandEnvelope } from '#shared/protocol/envelope.ts'
 import { sealReceipt, type Outcome } from '#shared/protocol/receipt.ts'
+import type { SigningState } from '../attest/tpm-svid-key.ts'
 import type { NodeLog } from '../audit/node-log.ts'
 import type { Rejections } from '../audit/rejections.ts'
 import type { RateBucket } from '../rate.ts'
@@ -32,8 +33,13 @@ export interface ReceiverParts extends EnvelopeJudge, GrantJudge {
   readonly ready: () => Promise<void>
   /** that signs receipts now */
   readonly identity: () => Identity | HeldIdentity
+  /** how its key is doing, where that is not in memory */
+  readonly signing: () => SigningState
   readonly prepare: Preparer
 }
+
+/** Waiting for a slow TPM: at a tenth of a second each, what is taken in is answered within seconds. */
+const MAX_SIGNATURES = 32
 
 export class Receiver {
   readonly #parts: ReceiverParts
@@ -45,9 +51,11 @@ export class Receiver {
 
   /** Takes one message. Never rejects: what is refused becomes a row, and an answer if its sender is known. */
   receive(arrival: Arrival): Promise<void> {
-    const { load, maxUnderway, rejections } = this.#parts
+    const { load, maxUnderway, rejections, signing } = this.#parts
     // Check 0: shedding load is the only thing that happens to a message before it is looked at.
-    if (!load.take() || this.#underway.size >= maxUnderway) {
+    // So is one whose answer would have to wait for too many others to be signed.
+    const isBehind = signing().waiting >= MAX_SIGNATURES
+    if (!load.take() || this.#underway.size >= maxUnderway || isBehind) {
       rejections.count('ZT-429-RATE')
       return Promise.resolve()
     }
@@ -175,7 +183,7 @@ export class Receiver {
   }
 
   async #refuse(arrival: Arrival, trail: Trail, error: unknown): Promise<void> {
-    const { rejections, logger } = this.#parts
+    const { rejections, logger, signing } = this.#parts
     const code = isZtError(error) ? error.code : 'ZT-500-INTERNAL'
     if (!isZtError(error))
       logger.error('a check could not run, so its message is refused', { check: trail.check, error })
@@ -184,6 +192,8 @@ export class Receiver {
     await rejections.record({ type: 'cmd.rejected', out: 'deny', code, ...trail.row(), obj })
     // Nobody gets an answer before we know who it is, and that the answer goes to them.
     if (envelope === undefined) return
+    // Nor at the cost of those who are to be served: anybody can send what is refused.
+    if (signing().waiting >= MAX_SIGNATURES / 4) return
     await this.#answer(arrival, envelope, {
       op: envelope.cmd.op,
       ok: false,

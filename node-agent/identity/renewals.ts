@@ -20,6 +20,7 @@ export interface RenewalParts {
 
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 30_000
+const STEADY_NS = 5_000_000_000n
 /** Commands that are under way may take a kill's grace time and more. */
 const DRAIN_MS = 100_000
 
@@ -44,12 +45,15 @@ export class Renewals {
     while (!this.#end.signal.aborted) {
       try {
         await this.#renew()
-        attempts = 0
+        const beganNs = this.#parts.clock.monotonicNs()
         await this.#untilNext()
+        // One that was worth nothing after a moment is a try that failed, or a key that does not last would be renewed for ever.
+        const isSteady = this.#parts.clock.monotonicNs() - beganNs >= STEADY_NS
+        if (isSteady) attempts = 0
+        else await this.#pause(attempts++)
       } catch (error) {
         this.#parts.logger.warn('the node could not be admitted; it tries again', { error })
-        await sleep(this.#parts.clock, this.#retryMs(attempts), this.#end.signal)
-        attempts += 1
+        await this.#pause(attempts++)
       }
     }
   }
@@ -101,7 +105,7 @@ export class Renewals {
       if (status.kind === 'unauthorized') lost()
     })
     void generation.channel.closed.then(lost)
-    void generation.admission.keyLost?.then(lost)
+    void generation.admission.signing?.lost.then(lost)
   }
 
   /** Half of the life that is left, less up to a fifth of that, so that nodes that started together drift apart. */
@@ -114,6 +118,10 @@ export class Renewals {
       (leftMs / 2) * (1 - random() / 5),
       AbortSignal.any([this.#urgent.signal, this.#end.signal]),
     )
+  }
+
+  #pause(attempts: number): Promise<void> {
+    return sleep(this.#parts.clock, this.#retryMs(attempts), this.#end.signal)
   }
 
   #retryMs(attempts: number): number {

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { Received } from '#hub/bus/gate.ts'
+import { performOperation, type Operations } from '#hub/bus/operations.ts'
 import type { Admission } from '#node-agent/attest/admission.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import type { Channel } from '#shared/host/channel.ts'
@@ -17,13 +19,15 @@ import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import { openEncKey, signEncKey } from '#shared/protocol/enc-key.ts'
 import { sealHubRequest } from '#shared/protocol/envelope.ts'
+import { HUB_OPS } from '#shared/protocol/hub-ops.ts'
 import { openReceipt, sealReceipt } from '#shared/protocol/receipt.ts'
 import { hubSubject, inboxPrefix } from '#shared/protocol/subjects.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { judgementOf } from '#test/support/audit-rows.ts'
-import { operator } from '#test/support/hub-client.ts'
+import { certificateOf, operator, rawRequest, type TestClient } from '#test/support/hub-client.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
+import { ReceivingNode } from '#test/support/receiving-node.ts'
 import { startSwtpm } from '#test/support/swtpm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
@@ -38,13 +42,14 @@ describe('a stolen link', { skip: needsNats }, () => {
   let admission: Admission
   let channel: Channel
   let trust: SvidValidator
+  let ann: TestClient
 
   before(async () => {
     const dir = await tempDir(scope)
     const tpm = await startSwtpm(scope)
     hub = await startTestHub({ config: { tpm: trusting(tpm) } })
     scope.after(() => hub.stop())
-    const ann = await operator(hub)
+    ann = await operator(hub)
     scope.after(() => ann.close())
     const mini = new TpmMachine(hub, { name: 'mini', tpm, dir: join(dir, 'mini') })
     admission = await mini.join((await ann.call('node.join-token', { node: parseNodeName('mini') })).join)
@@ -98,6 +103,38 @@ describe('a stolen link', { skip: needsNats }, () => {
     assert.equal(await judged(stolen(LINK)), 'ZT-421-MISDIRECTED')
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     assert.equal(await judged({ ...admission.identity, key }), 'ZT-401-SIG')
+  })
+
+  it('may ask for nothing under a tag of its own, even if the broker let it', async () => {
+    const caller = trust.validate(admission.link.chain, Date.now())
+    const asked = { caller, sha256: '', envelope: { params: {} } } as unknown as Received
+    const answered: string[] = []
+    const all = HUB_OPS.map((op) => [op, async () => void answered.push(op)])
+    const operations = Object.fromEntries(all) as unknown as Operations
+    for (const op of HUB_OPS)
+      await assert.rejects(
+        performOperation(operations, { ...asked, envelope: { ...asked.envelope, op } }),
+        { code: 'ZT-403-POLICY' },
+        op,
+      )
+    assert.deepEqual(answered, [])
+  })
+
+  it('reads nothing of the hub over HTTPS', async () => {
+    const answer = await rawRequest(hub, '/log/checkpoint', certificateOf(stolen(LINK)))
+    assert.deepEqual([answer.status, answer.body['code']], [403, 'ZT-403-POLICY'])
+  })
+
+  it('commands no node, whatever it was granted', async (t) => {
+    const node = await ReceivingNode.create(t)
+    const signer = node.pki.identity('/link/other')
+    const granted = { signer, claims: { sub: signer.id, cnf: { 'x5t#S256': signer.thumbprint } } }
+    assert.equal(await node.send(node.spawn(), granted), undefined)
+    assert.deepEqual(node.lastRejection(), { code: 'ZT-421-MISDIRECTED', check: 7 })
+  })
+
+  it('is not denied by its id, which would refuse nothing', async () => {
+    await assert.rejects(ann.call('revoke', { id: LINK, reason: 'copied' }), { code: 'ZT-422-SPIFFE-ID' })
   })
 
   it('gives no receipt', async () => {

@@ -379,6 +379,7 @@ export class ReceivingNode {
       },
       ready: async () => undefined,
       identity: () => node,
+      signing: () => ({ isLost: false, waiting: 0 }),
       prepare,
       ...this.#changes,
     })

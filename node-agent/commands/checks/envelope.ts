@@ -5,7 +5,7 @@ import type { KeyObject } from 'node:crypto'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import { ZtError } from '#shared/errors/error.ts'
 import type { Clock } from '#shared/host/clock.ts'
-import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
+import { principalKind, type PrincipalKind, type SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { verifyJws, type ParsedJws } from '#shared/jose/jws.ts'
 import type { DenyList } from '#shared/protocol/deny-list.ts'
 import {
@@ -45,6 +45,8 @@ export interface ProvenEnvelope {
   readonly sender: VerifiedSvid
 }
 
+const CALLERS: ReadonlySet<PrincipalKind> = new Set(['operator', 'agent', 'ci'])
+
 /** The message, from whom it says, meant for this node, in time and not seen before. Throws the code of its check. */
 export function proveEnvelope(arrival: Arrival, judge: EnvelopeJudge, trail: Trail): ProvenEnvelope {
   const text = trail.run(1, () => readText(arrival))
@@ -56,6 +58,7 @@ export function proveEnvelope(arrival: Arrival, judge: EnvelopeJudge, trail: Tra
   trail.sender = sender
   const envelope = trail.run(6, () => readCommandEnvelope(payload))
   trail.run(7, () => {
+    checkKind(sender)
     checkDirection(envelope, { sender: sender.id, me: judge.me, subject: arrival.subject })
     checkReply(sender, arrival)
     checkNode(envelope, judge.me)
@@ -81,6 +84,14 @@ function proveSender(jws: ParsedJws, judge: EnvelopeJudge, trail: Trail): Verifi
   const sender = trail.run(4, () => judge.trust.validate(jws.x5c, judge.clock.now()))
   trail.run(3, () => judge.deny.check(sender))
   return sender
+}
+
+/** Hubs, brokers, nodes and their links command nobody, whatever somebody has granted them. */
+function checkKind({ id }: VerifiedSvid): void {
+  if (CALLERS.has(principalKind(id))) return
+  throw new ZtError('ZT-421-MISDIRECTED', 'the sender is not one that commands', {
+    details: { field: 'iss' },
+  })
 }
 
 /** Where the channel would carry the answer is the broker's word: it must be an inbox of the signer's, or it is none. */

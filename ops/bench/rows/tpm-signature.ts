@@ -1,6 +1,6 @@
 // What a receipt waits for where the key of the SVID is in the TPM: one signature, for which the device is opened and closed.
 // Beside it, the same key in the same TPM over a connection that stays open. The TPM is swtpm: a real one takes longer itself.
-import { createTpmSvidKey } from '#node-agent/attest/tpm-svid-key.ts'
+import { TpmSvidKey } from '#node-agent/attest/tpm-svid-key.ts'
 import { TpmAccess } from '#node-agent/attest/tpm-access.ts'
 import { sha256 } from '#shared/encoding/digest.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
@@ -17,7 +17,7 @@ export async function tpmSignature(): Promise<BenchRow[]> {
     // swtpm serves one connection at a time: one TPM for each side.
     const [tpm, other] = [await startSwtpm(scope), await startSwtpm(scope)]
     const access = new TpmAccess({ where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' })
-    const key = await createTpmSvidKey(access)
+    const key = await TpmSvidKey.create(access)
     const attester = await TpmAttester.open(other.open())
     scope.after(() => attester.close())
     const beside = await attester.createSigningKey()

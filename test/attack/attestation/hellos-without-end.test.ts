@@ -21,7 +21,7 @@ describe('hellos without end', { skip: needsNats }, () => {
     const tpm = await startSwtpm(t)
     const hub = await startTestHub({ config: { tpm: trusting(tpm) } })
     t.after(() => hub.stop())
-    const settings = { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' }
+    const settings = { where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' as const }
     const hello = await tpmJoinAttestor('', {
       settings,
       keyFile: join(await tempDir(t), 'tpm-key.json'),

@@ -1,7 +1,7 @@
 // What a node believes of its hub's answer: nothing that it has not checked.
 import assert from 'node:assert/strict'
 import { createPublicKey, verify } from 'node:crypto'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { decodeBase64url, encodeBase64url } from '#shared/encoding/base64url.ts'
 import { sha256Text } from '#shared/encoding/digest.ts'
 import type { JsonValue } from '#shared/encoding/json-value.ts'
@@ -13,13 +13,16 @@ import { signEncKey } from '#shared/protocol/enc-key.ts'
 import { createCsr, verifyCsr } from '#shared/x509/csr.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { issueSvid } from '#pki/issuance/issue.ts'
-import { admit } from '#node-agent/attest/admission.ts'
+import { admit, type Admission } from '#node-agent/attest/admission.ts'
 import { deviceKeyAttestor } from '#node-agent/attest/device-key.ts'
 import { joinTokenAttestor } from '#node-agent/attest/join-token.ts'
 import type { Attestor } from '#node-agent/attest/attestor.ts'
+import { TpmAccess } from '#node-agent/attest/tpm-access.ts'
+import { TpmSvidKey } from '#node-agent/attest/tpm-svid-key.ts'
 import type { DeviceKey } from '#node-agent/state/device-key.ts'
 import { sign } from 'node:crypto'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
+import { startSwtpm } from '#test/support/swtpm.ts'
 import { makeTestPki, type TestPki } from '#test/support/test-pki.ts'
 
 const NODE = parseNodeName('mac-mini')
@@ -221,4 +224,30 @@ describe('what a node believes of the answer', () => {
       assert.deepEqual(made.kept, [])
     })
   }
+})
+
+describe('what a node believes of the link that it is given', () => {
+  const given = async (t: TestContext, path: string): Promise<Admission> => {
+    const tpm = await startSwtpm(t)
+    const access = new TpmAccess({ where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' })
+    const pki: { current?: TestPki } = {}
+    const made = await setUp((sound, { link = '' }) => {
+      const at = { path, now: Date.UTC(2026, 10, 22, 12) }
+      const chain = issue(pki.current as TestPki, { csr: link }, at)
+      return { ...sound, link: chain } as unknown as JsonValue
+    })
+    pki.current = made.pki
+    return made.run({ ...deviceKeyAttestor(made.device), createKey: () => TpmSvidKey.create(access) })
+  }
+
+  it('is the name of its own, beside an SVID that the TPM signs for', async (t) => {
+    const { identity, link } = await given(t, '/link/mac-mini')
+    assert.equal('key' in identity, false)
+    assert.equal(link.key.asymmetricKeyType, 'ec')
+  })
+
+  for (const path of ['/link/other', '/node/mac-mini', '/operator/ann'])
+    it(`is not ${path}`, async (t) => {
+      await assert.rejects(given(t, path), { code: 'ZT-401-CERT' })
+    })
 })

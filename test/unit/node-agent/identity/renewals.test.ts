@@ -8,6 +8,7 @@ import type { Generation } from '#node-agent/link/generation.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
 
 const LIFE_MS = 300_000
+const WHILE_MS = 10_000
 
 function setUp() {
   const clock = new ManualClock()
@@ -15,6 +16,7 @@ function setUp() {
   const failures: Error[] = []
   const ends = new Map<number, PromiseWithResolvers<ChannelEnd>>()
   const listeners = new Map<number, (status: ChannelStatus) => void>()
+  const keys: PromiseWithResolvers<void>[] = []
   let count = 0
   const renewals = new Renewals({
     clock,
@@ -26,7 +28,15 @@ function setUp() {
         events.push('refused')
         throw failure
       }
-      return { identity: { notAfter: clock.now() + LIFE_MS }, lvl: 1, fence: 1 } as unknown as Admission
+      const key = Promise.withResolvers<void>()
+      keys.push(key)
+      const signing = { lost: key.promise, isLost: false, waiting: 0 }
+      return {
+        identity: { notAfter: clock.now() + LIFE_MS },
+        signing,
+        lvl: 1,
+        fence: 1,
+      } as unknown as Admission
     },
     open: async (admission) => {
       count += 1
@@ -52,7 +62,7 @@ function setUp() {
   const settle = async (): Promise<void> => {
     for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve))
   }
-  return { clock, events, failures, renewals, settle, ends, listeners }
+  return { clock, events, failures, renewals, settle, ends, listeners, keys }
 }
 
 describe('renewal', () => {
@@ -89,9 +99,10 @@ describe('renewal', () => {
   })
 
   it('comes at once when the broker no longer takes the credentials', async () => {
-    const { events, renewals, settle, listeners } = setUp()
+    const { clock, events, renewals, settle, listeners } = setUp()
     const run = renewals.run()
     await settle()
+    clock.advance(WHILE_MS)
     listeners.get(1)?.({ kind: 'unauthorized' })
     await settle()
     assert.ok(events.includes('adopt 2'))
@@ -100,9 +111,10 @@ describe('renewal', () => {
   })
 
   it('comes once for a connection that is refused and then closed', async () => {
-    const { events, renewals, settle, listeners, ends } = setUp()
+    const { clock, events, renewals, settle, listeners, ends } = setUp()
     const run = renewals.run()
     await settle()
+    clock.advance(WHILE_MS)
     listeners.get(1)?.({ kind: 'unauthorized' })
     await Promise.resolve()
     listeners.get(1)?.({ kind: 'unauthorized' })
@@ -114,12 +126,40 @@ describe('renewal', () => {
   })
 
   it('comes at once when the connection has ended', async () => {
-    const { events, renewals, settle, ends } = setUp()
+    const { clock, events, renewals, settle, ends } = setUp()
     const run = renewals.run()
     await settle()
+    clock.advance(WHILE_MS)
     ends.get(1)?.resolve({ kind: 'expired' })
     await settle()
     assert.ok(events.includes('adopt 2'))
+    await renewals.close(1000)
+    await run
+  })
+
+  it('comes at once when the key of the identity has failed to sign', async () => {
+    const { clock, events, renewals, settle, keys } = setUp()
+    const run = renewals.run()
+    await settle()
+    clock.advance(WHILE_MS)
+    keys[0]?.resolve()
+    await settle()
+    assert.deepEqual(events, ['open 1', 'adopt 1', 'open 2', 'adopt 2', 'retire 1'])
+    await renewals.close(1000)
+    await run
+  })
+
+  it('is paced like tries that fail when one identity after the other is worth nothing at once', async () => {
+    const { clock, renewals, settle, keys } = setUp()
+    const run = renewals.run()
+    await settle()
+    for (let second = 0; second < 60; second += 1) {
+      keys.at(-1)?.resolve()
+      await settle()
+      clock.advance(1000)
+      await settle()
+    }
+    assert.ok(keys.length > 2 && keys.length < 10, `${keys.length} admissions in a minute`)
     await renewals.close(1000)
     await run
   })
