@@ -188,7 +188,7 @@ export class TokenExchange {
   }
 
   #judge(caller: VerifiedSvid, node: NodeRecord, cmd: Command): Judgement {
-    return this.#parts.policy.onNode(caller.id, { id: cmd.node, name: node.name, lvl: node.lvl }, cmd)
+    return this.#parts.policy.onNode(caller.id, { ...node, id: cmd.node }, cmd)
   }
 
   async #mint(grant: Grant, origin: ExchangeOrigin, tok: string): Promise<Exchanged> {

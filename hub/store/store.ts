@@ -117,6 +117,8 @@ export interface NodeRecord {
   readonly device: Uint8Array | undefined
   /** 1 join token, 2 TPM */
   readonly lvl: number
+  /** of its newest SVID */
+  readonly svidKey: 'soft' | 'tpm'
   readonly boot: string
   /** counts the boots that the hub has seen: a token names it, so an older boot's token is void */
   readonly fence: number

@@ -31,6 +31,8 @@ export interface PolicyNode {
   readonly name: string
   /** level of assurance of its attestation: 1 join token, 2 TPM */
   readonly lvl: number
+  /** where the key of its SVID is: in the memory of the agent, or in the TPM */
+  readonly svidKey: 'soft' | 'tpm'
 }
 
 interface Asked {
@@ -112,7 +114,8 @@ function requestFacts(request: NodeRequest): Record<string, PolicyValue> {
 /** May the subject have this done on the node? The executor is the node itself. */
 export function nodeQuestion(asked: Asked, node: PolicyNode, request: NodeRequest): PolicyQuestion {
   const entities = principalEntities(asked.subject)
-  const resource = { type: 'Node', id: node.name }
+  const { id, name, lvl, svidKey } = node
+  const resource = { type: 'Node', id: name }
   return {
     principal: { type: TYPE_OF[asked.subject.kind], id: asked.subject.name },
     action: request.action,
@@ -120,13 +123,13 @@ export function nodeQuestion(asked: Asked, node: PolicyNode, request: NodeReques
     context: {
       subject: party(asked.subject),
       caller: party(asked.caller),
-      executor: { id: node.id, kind: 'node' },
+      executor: { id, kind: 'node' },
       chain: NO_CHAIN,
-      lvl: node.lvl,
+      lvl,
       now: policyTime(asked.nowMs),
       ...requestFacts(request),
     },
-    entities: [...entities, { uid: resource, attrs: { id: node.id, lvl: node.lvl }, parents: [] }],
+    entities: [...entities, { uid: resource, attrs: { id, lvl, svid_key: svidKey }, parents: [] }],
   }
 }
 

@@ -12,7 +12,7 @@ entity Role;
 entity Operator in [Role] = { "id": String };
 entity Agent in [Role] = { "id": String, "task": String };
 entity Ci in [Role] = { "id": String };
-entity Node = { "id": String, "lvl": Long };
+entity Node = { "id": String, "lvl": Long, "svid_key": String };
 entity Hub = { "id": String };
 
 type SpawnContext = {

@@ -32,6 +32,17 @@ const step = (after: TpmClock, before?: TpmClock): QuoteStep => ({
   before,
 })
 
+const attestation = {
+  at: NOW,
+  how: 'tpm',
+  lvl: 2,
+  svidKey: 'soft',
+  evidence: `sha-256:${'A'.repeat(43)}`,
+  policy: { version: 3, set: 'a', digest: `sha-256:${'B'.repeat(43)}` },
+  svid: { serial: '01ab', x5t: 'C'.repeat(43), notBefore: NOW, notAfter: NOW + 1 },
+  rows: { attested: 1, issued: 2 },
+} as const
+
 for (const implementation of IMPLEMENTATIONS) {
   describe(`HubStore in ${implementation.name}, of machines with a TPM`, () => {
     let dir: string
@@ -205,16 +216,6 @@ for (const implementation of IMPLEMENTATIONS) {
 
     it('the newest attestation of a node can be read again', async () => {
       assert.equal(await store.nodes.attestation('n1'), undefined)
-      const attestation = {
-        at: NOW,
-        how: 'tpm',
-        lvl: 2,
-        svidKey: 'soft',
-        evidence: `sha-256:${'A'.repeat(43)}`,
-        policy: { version: 3, set: 'a', digest: `sha-256:${'B'.repeat(43)}` },
-        svid: { serial: '01ab', x5t: 'C'.repeat(43), notBefore: NOW, notAfter: NOW + 1 },
-        rows: { attested: 1, issued: 2 },
-      } as const
       await join1()
       const machine = { name: 'n1', device: tpm.ak }
       await store.nodes.recordAttestation(machine, { ...attestation, lvl: 1 })
@@ -225,6 +226,17 @@ for (const implementation of IMPLEMENTATIONS) {
       assert.equal(await store.nodes.attestation('n2'), undefined)
       await reopen()
       assert.deepEqual(await store.nodes.attestation('n1'), attestation)
+      assert.equal((await store.nodes.find('n1'))?.svidKey, attestation.svidKey)
+    })
+
+    it('where the key of a node’s SVID is, is what its newest attestation says, and in memory before that', async () => {
+      await join1()
+      assert.equal((await store.nodes.find('n1'))?.svidKey, 'soft')
+      const machine = { name: 'n1', device: tpm.ak }
+      for (const svidKey of ['tpm', 'soft', 'tpm'] as const) {
+        await store.nodes.recordAttestation(machine, { ...attestation, svidKey })
+        assert.equal((await store.nodes.find('n1'))?.svidKey, svidKey)
+      }
     })
 
     it('a PCR policy takes the place of an older one, and never of a newer', async () => {

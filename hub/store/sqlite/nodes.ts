@@ -17,7 +17,6 @@ import type {
   Redemption,
   RedemptionOutcome,
   RedemptionRefusal,
-  TpmRecord,
 } from '../store.ts'
 import type { Database, Row } from './database.ts'
 import { bindTpm, isTaken, keepRoot, setDrift, standsFor, stepQuote, tpmOf } from './tpms.ts'
@@ -162,7 +161,7 @@ export class SqliteJoinTokens implements JoinTokenStore {
 const optional = <T>(value: unknown, as: (value: unknown) => T): T | undefined =>
   value === null || value === undefined ? undefined : as(value)
 
-function nodeOf(row: Row, tpm: TpmRecord | undefined): NodeRecord {
+function nodeOf(row: Row, proved: Pick<NodeRecord, 'svidKey' | 'tpm'>): NodeRecord {
   const anchor = optional(row['anchor_size'], (size) => ({
     size: Number(size),
     root: String(row['anchor_root']),
@@ -186,7 +185,7 @@ function nodeOf(row: Row, tpm: TpmRecord | undefined): NodeRecord {
     anchor,
     revokedAt: optional(row['revoked_at'], Number),
     distrustedAt: optional(row['distrusted_at'], Number),
-    tpm,
+    ...proved,
   }
 }
 
@@ -321,7 +320,10 @@ export class SqliteNodes implements NodeStore {
   }
 
   #record(row: Row): NodeRecord {
-    return nodeOf(row, tpmOf(this.#db, String(row['name'])))
+    const name = String(row['name'])
+    const sql = "SELECT facts ->> 'svidKey' AS key FROM attestations WHERE node = ?"
+    const svidKey = this.#db.get(sql, name)?.['key'] === 'tpm' ? 'tpm' : 'soft'
+    return nodeOf(row, { svidKey, tpm: tpmOf(this.#db, name) })
   }
 
   #find(name: string): NodeRecord | undefined {

@@ -7,7 +7,7 @@ import { parsePolicySet } from '#shared/policy/policy-set.ts'
 import { DEFAULT_POLICY, POLICY_SCHEMA } from '#shared/policy/schema.ts'
 
 const engine = PolicyEngine.load('active', parsePolicySet(DEFAULT_POLICY, POLICY_SCHEMA))
-const node = { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1 }
+const node = { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1, svidKey: 'soft' as const }
 const operator: PolicyPrincipal = {
   kind: 'operator',
   id: 'spiffe://td/operator/alice',

@@ -161,7 +161,7 @@ describe('questions', () => {
     }
     const question = nodeQuestion(
       { subject: alice, caller: alice, nowMs: 0 },
-      { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1 },
+      { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1, svidKey: 'soft' as const },
       { action: 'list', cmdDigest: 'd' },
     )
     assert.deepEqual(question.context['caller'], { id: alice.id, kind: 'operator' })

@@ -19,7 +19,7 @@ const alice: PolicyPrincipal = {
   roles: [],
 }
 const asked = { subject: alice, caller: alice, nowMs: 0 }
-const node = { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1 }
+const node = { id: 'spiffe://td/node/n1', name: 'n1', lvl: 1, svidKey: 'soft' as const }
 
 function reasonsFor(...caps: readonly string[]): readonly string[] {
   const spawn = { action: 'spawn', exe: '/usr/bin/true', caps, profile: 'default@1', cmdDigest: 'x' } as const
