@@ -45,11 +45,8 @@ export class Renewals {
     while (!this.#end.signal.aborted) {
       try {
         await this.#renew()
-        const beganNs = this.#parts.clock.monotonicNs()
-        await this.#untilNext()
-        // One that was worth nothing after a moment is a try that failed, or a key that does not last would be renewed for ever.
-        const isSteady = this.#parts.clock.monotonicNs() - beganNs >= STEADY_NS
-        if (isSteady) attempts = 0
+        // One that is worth nothing after a moment is a try that failed: else a key that does not last would be renewed for ever.
+        if (await this.#lasts()) attempts = 0
         else await this.#pause(attempts++)
       } catch (error) {
         this.#parts.logger.warn('the node could not be admitted; it tries again', { error })
@@ -106,6 +103,14 @@ export class Renewals {
     })
     void generation.channel.closed.then(lost)
     void generation.admission.signing?.lost.then(lost)
+  }
+
+  /** Resolves when the next is due: true if it is for the time, or came after some seconds at least. */
+  async #lasts(): Promise<boolean> {
+    const { clock } = this.#parts
+    const beganNs = clock.monotonicNs()
+    await this.#untilNext()
+    return !this.#urgent.signal.aborted || clock.monotonicNs() - beganNs >= STEADY_NS
   }
 
   /** Half of the life that is left, less up to a fifth of that, so that nodes that started together drift apart. */

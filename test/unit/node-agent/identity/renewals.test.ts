@@ -10,7 +10,7 @@ import { ManualClock } from '#test/fakes/manual-clock.ts'
 const LIFE_MS = 300_000
 const WHILE_MS = 10_000
 
-function setUp() {
+function setUp(lifeMs = LIFE_MS) {
   const clock = new ManualClock()
   const events: string[] = []
   const failures: Error[] = []
@@ -32,7 +32,7 @@ function setUp() {
       keys.push(key)
       const signing = { lost: key.promise, isLost: false, waiting: 0 }
       return {
-        identity: { notAfter: clock.now() + LIFE_MS },
+        identity: { notAfter: clock.now() + lifeMs },
         signing,
         lvl: 1,
         fence: 1,
@@ -160,6 +160,19 @@ describe('renewal', () => {
       await settle()
     }
     assert.ok(keys.length > 2 && keys.length < 10, `${keys.length} admissions in a minute`)
+    await renewals.close(1000)
+    await run
+  })
+
+  it('is not held up by the time for which the one before lasted, if that was its life', async () => {
+    const { clock, keys, renewals, settle } = setUp(4000)
+    const run = renewals.run()
+    await settle()
+    for (let n = 0; n < 10; n += 1) {
+      clock.advance(2000)
+      await settle()
+    }
+    assert.equal(keys.length, 11)
     await renewals.close(1000)
     await run
   })
