@@ -37,13 +37,9 @@ export const COMMAND = {
   flushContext: 0x165,
   nvReadPublic: 0x169,
   policyOr: 0x171,
-  readPublic: 0x173,
   startAuthSession: 0x176,
   getCapability: 0x17a,
-  getRandom: 0x17b,
   pcrRead: 0x17e,
-  policyPcr: 0x17f,
-  pcrExtend: 0x182,
 } as const
 
 export type CommandName = keyof typeof COMMAND

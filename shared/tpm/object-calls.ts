@@ -1,5 +1,5 @@
-// Calls that make, load, read, put aside and drop objects (TPM 2.0 Part 3 §12, §24, §28).
-import { byPassword, nothing, tpmCall, type TpmAuthorization, type TpmCall } from './call.ts'
+// Calls that make, load, put aside and drop objects, and unseal one (TPM 2.0 Part 3 §12, §24, §28).
+import { byPassword, nothing, tpmCall, type TpmCall } from './call.ts'
 import { HANDLE_RANGE } from './constants.ts'
 import { MAX_DIGEST_BYTES, MAX_NAME_BYTES } from './hash.ts'
 import { encodePublic2b, nameOf, parsePublic, type TpmPublic } from './public.ts'
@@ -102,26 +102,12 @@ export function load(parent: number, blob: TpmBlob): TpmCall<TpmObject> {
   })
 }
 
-/** TPM2_ReadPublic. */
-export function readPublic(handle: number): TpmCall<TpmPublic> {
-  return tpmCall({
-    command: 'readPublic',
-    handles: [handle],
-    parse: (reader) => {
-      const area = readPublic2b(reader)
-      refuseUnlessNamed(area, reader.sized(MAX_NAME_BYTES))
-      reader.sized(MAX_NAME_BYTES)
-      return area
-    },
-  })
-}
-
-/** TPM2_Unseal. */
-export function unseal(handle: number, auth: TpmAuthorization): TpmCall<Uint8Array> {
+/** TPM2_Unseal, of data whose password is empty. */
+export function unseal(handle: number): TpmCall<Uint8Array> {
   return tpmCall({
     command: 'unseal',
     handles: [handle],
-    auth: [auth],
+    auth: [byPassword()],
     parse: (reader) => reader.sized(MAX_SEALED_BYTES),
   })
 }

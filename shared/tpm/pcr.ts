@@ -1,7 +1,7 @@
 // Selections of platform configuration registers, and the digest of what they hold (TPM 2.0 Part 2 §10.6 and §10.9.7, Part 3
 // §18.4).
 import { digest, hashId, readHash, type TpmHash } from './hash.ts'
-import { malformedTpm, TpmReader, TpmWriter } from './wire.ts'
+import { malformedTpm, TpmWriter, type TpmReader } from './wire.ts'
 
 export interface PcrSelection {
   readonly bank: TpmHash
@@ -27,14 +27,6 @@ export function encodePcrSelections(selections: readonly PcrSelection[]): Uint8A
     out.u16(hashId(bank)).u8(SELECT_BYTES).bytes(bits)
   }
   return out.done()
-}
-
-/** The whole of `bytes` as a TPML_PCR_SELECTION; throws ZT-422-TPM. A bank may be named once. */
-export function parsePcrSelections(bytes: Uint8Array): readonly PcrSelection[] {
-  const reader = new TpmReader(bytes, 'pcr selection')
-  const selections = readPcrSelections(reader)
-  reader.end()
-  return selections
 }
 
 /** The next TPML_PCR_SELECTION of `reader`; throws ZT-422-TPM. A bank may be named once, with no register at all. */

@@ -1,8 +1,7 @@
-// Calls about the TPM itself: random bytes, capabilities, non-volatile memory, configuration registers (TPM 2.0 Part 3 §9.3, §16,
-// §22, §30, §31).
+// Calls about the TPM itself: capabilities, non-volatile memory, configuration registers (TPM 2.0 Part 3 §9.3, §22, §30, §31).
 import { byPassword, nothing, tpmCall, type TpmCall } from './call.ts'
 import { CAPABILITY, HANDLE, STARTUP_CLEAR } from './constants.ts'
-import { digestBytes, hashId, MAX_DIGEST_BYTES, MAX_NAME_BYTES, readHash } from './hash.ts'
+import { digestBytes, MAX_DIGEST_BYTES, MAX_NAME_BYTES, readHash } from './hash.ts'
 import { encodePcrSelections, readPcrSelections, type PcrSelection } from './pcr.ts'
 import { malformedTpm, TpmReader, TpmWriter } from './wire.ts'
 
@@ -52,19 +51,6 @@ export function startup(): TpmCall<void> {
     command: 'startup',
     parameters: new TpmWriter().u16(STARTUP_CLEAR).done(),
     parse: nothing,
-  })
-}
-
-/** TPM2_GetRandom; the TPM may give fewer bytes than asked for, but some. */
-export function getRandom(length: number): TpmCall<Uint8Array> {
-  return tpmCall({
-    command: 'getRandom',
-    parameters: new TpmWriter().u16(length).done(),
-    parse: (reader) => {
-      const bytes = reader.sized(length)
-      if (bytes.length === 0) throw malformedTpm('tpm random', 'is empty')
-      return bytes
-    },
   })
 }
 
@@ -129,17 +115,6 @@ export function pcrRead(wanted: PcrSelection): TpmCall<PcrValues> {
     command: 'pcrRead',
     parameters: encodePcrSelections([wanted]),
     parse: (reader) => readPcrValues(reader, wanted),
-  })
-}
-
-/** TPM2_PCR_Extend by a digest of the bank's hash. */
-export function pcrExtend(bank: PcrSelection['bank'], index: number, value: Uint8Array): TpmCall<void> {
-  return tpmCall({
-    command: 'pcrExtend',
-    handles: [index],
-    auth: [byPassword()],
-    parameters: new TpmWriter().u32(1).u16(hashId(bank)).bytes(value).done(),
-    parse: nothing,
   })
 }
 

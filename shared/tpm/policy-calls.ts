@@ -2,7 +2,6 @@
 import { byPassword, nothing, tpmCall, type TpmCall } from './call.ts'
 import { ALGORITHM, HANDLE, HANDLE_RANGE, SESSION, TAG } from './constants.ts'
 import { hashId, MAX_DIGEST_BYTES, type TpmHash } from './hash.ts'
-import { encodePcrSelections, type PcrSelection } from './pcr.ts'
 import { malformedTpm, TpmWriter } from './wire.ts'
 
 /** TPM2_StartAuthSession of a policy session, unbound and unsalted; its handle is to be flushed. */
@@ -50,17 +49,4 @@ export function policyOr(session: number, branches: readonly Uint8Array[]): TpmC
   const parameters = new TpmWriter().u32(branches.length)
   for (const branch of branches) parameters.sized(branch)
   return tpmCall({ command: 'policyOr', handles: [session], parameters: parameters.done(), parse: nothing })
-}
-
-/** TPM2_PolicyPCR over what the registers hold now. */
-export function policyPcr(session: number, selection: PcrSelection): TpmCall<void> {
-  return tpmCall({
-    command: 'policyPcr',
-    handles: [session],
-    parameters: new TpmWriter()
-      .u16(0)
-      .bytes(encodePcrSelections([selection]))
-      .done(),
-    parse: nothing,
-  })
 }

@@ -2,7 +2,6 @@
 // may use it.
 import { COMMAND, HANDLE } from './constants.ts'
 import { digest, digestBytes, type TpmHash } from './hash.ts'
-import { encodePcrSelections, pcrDigest, type PcrSelection } from './pcr.ts'
 import { TpmWriter } from './wire.ts'
 
 /** PolicyA of the TCG EK Credential Profile (B.3): whoever has the endorsement hierarchy's password. */
@@ -16,18 +15,6 @@ export function endorsementPolicy(hash: TpmHash): Uint8Array {
 /** Whatever satisfies one of `branches`. */
 export function orPolicy(hash: TpmHash, branches: readonly Uint8Array[]): Uint8Array {
   return digest(hash, new Uint8Array(digestBytes(hash)), commandCode('policyOr'), ...branches)
-}
-
-/** Only while these registers hold these values, in ascending order of their indices. */
-export function pcrPolicy(hash: TpmHash, selection: PcrSelection, values: readonly Uint8Array[]): Uint8Array {
-  const start = new Uint8Array(digestBytes(hash))
-  return digest(
-    hash,
-    start,
-    commandCode('policyPcr'),
-    encodePcrSelections([selection]),
-    pcrDigest(values, hash),
-  )
 }
 
 function commandCode(name: keyof typeof COMMAND): Uint8Array {

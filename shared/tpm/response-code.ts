@@ -7,7 +7,6 @@ const FORMAT_ZERO: ReadonlyMap<number, string> = new Map([
   [0x125, 'TPM_RC_AUTH_MISSING'],
   [0x126, 'TPM_RC_POLICY'],
   [0x127, 'TPM_RC_PCR'],
-  [0x128, 'TPM_RC_PCR_CHANGED'],
   [0x12f, 'TPM_RC_AUTH_UNAVAILABLE'],
   [0x142, 'TPM_RC_COMMAND_SIZE'],
   [0x143, 'TPM_RC_COMMAND_CODE'],

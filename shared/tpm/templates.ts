@@ -42,6 +42,8 @@ const ATTESTATION: ReadonlySet<TpmAttribute> = new Set([
   'sign',
 ])
 const SIGNING: ReadonlySet<TpmAttribute> = new Set([...FIXED, 'userWithAuth', 'noDA', 'sign'])
+// Data from outside does not originate in the TPM: sensitiveDataOrigin is clear.
+const SEALED: ReadonlySet<TpmAttribute> = new Set(['fixedTPM', 'fixedParent', 'userWithAuth', 'noDA'])
 
 // EK Credential Profile 2.5, B.6.5: PolicyC, the digest of TPM2_PolicyAuthorizeNV for the index that the platform's owner may use.
 const POLICY_C: Readonly<Record<'sha256' | 'sha384', Uint8Array>> = {
@@ -115,15 +117,13 @@ export function signingKey(): EccPublic {
   return signing(SIGNING)
 }
 
-/** Data that only its TPM gives back: to whoever can use the TPM, or only while `policy` holds. */
-export function sealedData(policy?: Uint8Array): KeyedHashPublic {
-  // Data from outside does not originate in the TPM: sensitiveDataOrigin is clear.
-  const user: TpmAttribute = policy === undefined ? 'userWithAuth' : 'adminWithPolicy'
+/** Data that only its TPM gives back, to whoever can use the TPM. */
+export function sealedData(): KeyedHashPublic {
   return {
     type: 'keyedHash',
     nameAlg: 'sha256',
-    attributes: new Set<TpmAttribute>(['fixedTPM', 'fixedParent', 'noDA', user]),
-    authPolicy: policy ?? NONE,
+    attributes: SEALED,
+    authPolicy: NONE,
     scheme: undefined,
     unique: NONE,
   }

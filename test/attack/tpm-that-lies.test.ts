@@ -8,9 +8,9 @@ import { systemClock } from '#shared/host/clock.ts'
 import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { TpmCommands } from '#shared/host/tpm/commands.ts'
 import { openTpm } from '#shared/host/tpm/device.ts'
-import { HANDLE } from '#shared/tpm/constants.ts'
+import { HANDLE, PROPERTY } from '#shared/tpm/constants.ts'
 import { createPrimary } from '#shared/tpm/object-calls.ts'
-import { getHandles, getRandom, nvReadPublic, pcrRead } from '#shared/tpm/platform-calls.ts'
+import { getHandles, getProperties, nvRead, nvReadPublic, pcrRead } from '#shared/tpm/platform-calls.ts'
 import { startPolicySession } from '#shared/tpm/policy-calls.ts'
 import { STORAGE_PRIMARY } from '#shared/tpm/templates.ts'
 import { ManualClock } from '#test/fakes/manual-clock.ts'
@@ -19,8 +19,16 @@ import { hostileTpm, tpmResponse, type HostileAnswer } from '#test/support/hosti
 import { startSwtpm } from '#test/support/swtpm.ts'
 import { tpmPty } from '#test/support/tpm-pty.ts'
 
-const RANDOM = tpmResponse(Buffer.from('000400010203', 'hex'))
+const IDENTITY = getProperties(PROPERTY.manufacturer)
+const ANSWER = tpmResponse(said('49424d00'))
+const IBM = { items: [{ property: PROPERTY.manufacturer, value: 0x49424d00 }], more: false }
 const BUSY = tpmResponse(Buffer.alloc(0), 0x8001, 0x922)
+
+/** The body of an answer to IDENTITY that announces `count` properties and has so many, unless `has` says otherwise. */
+function said(letters: string, count: number = 1, has: number = count): Buffer {
+  const properties = `00000105${letters}`.repeat(has)
+  return Buffer.from(`0000000006${count.toString(16).padStart(8, '0')}${properties}`, 'hex')
+}
 
 async function against(
   t: TestContext,
@@ -39,87 +47,85 @@ function withLength(response: Buffer, length: number): Buffer {
 
 describe('a tpm that lies', () => {
   const malformed: Record<string, HostileAnswer> = {
-    'nothing but a part of a header': RANDOM.subarray(0, 5),
-    'a header alone that announces more': RANDOM.subarray(0, 10),
-    'a response that is cut short': RANDOM.subarray(0, -1),
-    'a response with more than it announces': Buffer.concat([RANDOM, Buffer.of(1)]),
-    'a second response after the first': Buffer.concat([RANDOM, RANDOM]),
-    'a length of nothing': withLength(RANDOM, 0),
-    'a length below a header': withLength(RANDOM, 9),
-    'a length over what TPMs answer': withLength(RANDOM, 4097),
-    'the greatest length': withLength(RANDOM, 0xffff_ffff),
+    'nothing but a part of a header': ANSWER.subarray(0, 5),
+    'a header alone that announces more': ANSWER.subarray(0, 10),
+    'a response that is cut short': ANSWER.subarray(0, -1),
+    'a response with more than it announces': Buffer.concat([ANSWER, Buffer.of(1)]),
+    'a second response after the first': Buffer.concat([ANSWER, ANSWER]),
+    'a length of nothing': withLength(ANSWER, 0),
+    'a length below a header': withLength(ANSWER, 9),
+    'a length over what TPMs answer': withLength(ANSWER, 4097),
+    'the greatest length': withLength(ANSWER, 0xffff_ffff),
     'a flood without a header': Buffer.alloc(1 << 20, 0xff),
-    'the tag of sessions without any': tpmResponse(Buffer.from('000400010203', 'hex'), 0x8002),
-    'the tag of a TPM 1.2': tpmResponse(Buffer.from('000400010203', 'hex'), 0xc4),
-    'trailing bytes within the length': tpmResponse(Buffer.from('00040001020300', 'hex')),
-    'a buffer longer than the response': tpmResponse(Buffer.from('ffff00010203', 'hex')),
-    'more random bytes than were asked for': tpmResponse(Buffer.from('00050001020304', 'hex')),
+    'the tag of sessions without any': tpmResponse(said('49424d00'), 0x8002),
+    'the tag of a TPM 1.2': tpmResponse(said('49424d00'), 0xc4),
+    'trailing bytes within the length': tpmResponse(Buffer.concat([said('49424d00'), Buffer.of(0)])),
+    'a list longer than the response': tpmResponse(said('49424d00', 2, 1)),
+    'a list of more items than were asked for': tpmResponse(said('49424d00', 257)),
     'an error with a body': tpmResponse(Buffer.of(0), 0x8001, 0x101),
     'an error with sessions': tpmResponse(Buffer.alloc(0), 0x8002, 0x101),
   }
   for (const [what, answer] of Object.entries(malformed)) {
     it(`is refused: ${what}`, async (t) => {
       const commands = await against(t, answer)
-      await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-422-TPM' })
+      await assert.rejects(commands.run(IDENTITY), { code: 'ZT-422-TPM' })
     })
   }
 
   it('is heard in pieces of one byte', async (t) => {
     const commands = await against(
       t,
-      [...RANDOM].map((byte) => Uint8Array.of(byte)),
+      [...ANSWER].map((byte) => Uint8Array.of(byte)),
     )
-    assert.deepEqual([...(await commands.run(getRandom(4)))], [0, 1, 2, 3])
+    assert.deepEqual(await commands.run(IDENTITY), IBM)
   })
 
   it('is not waited for when it is silent', async (t) => {
     const commands = await against(t, 'silence', 50)
-    await assert.rejects(commands.run(getRandom(4)), {
+    await assert.rejects(commands.run(IDENTITY), {
       code: 'ZT-503-TPM',
       details: { reason: 'no answer in 50 ms' },
     })
   })
 
   it('is not waited for behind a character device, nor heard there later', async (t) => {
-    const late = tpmResponse(Buffer.from('0004deadbeef', 'hex'))
-    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : RANDOM))
+    const late = tpmResponse(said('deadbeef'))
+    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : ANSWER))
     const device = openTpm({ path: await tpmPty(t, tpm), timeoutMs: 200 })
     const commands = new TpmCommands(device, systemClock)
     const details = (reason: string): object => ({ code: 'ZT-503-TPM', details: { reason } })
-    await assert.rejects(commands.run(getRandom(4)), details('no answer in 200 ms'))
-    await assert.rejects(commands.run(getRandom(4)), details('overdue'))
+    await assert.rejects(commands.run(IDENTITY), details('no answer in 200 ms'))
+    await assert.rejects(commands.run(IDENTITY), details('overdue'))
     tpm.say(late)
     const heard = await eventually('the device is opened anew', () =>
-      commands.run(getRandom(4)).catch((error: unknown) => {
+      commands.run(IDENTITY).catch((error: unknown) => {
         assert.ok(isZtError(error, 'ZT-503-TPM'))
         return undefined
       }),
     )
-    assert.deepEqual([...heard], [0, 1, 2, 3])
+    assert.deepEqual(heard, IBM)
     await device.close()
   })
 
   it('takes no more than one thread of the process, however often a device that hangs is opened anew', async (t) => {
-    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : RANDOM))
+    const tpm = await hostileTpm(t, (_, at) => (at === 0 ? 'silence' : ANSWER))
     const path = await tpmPty(t, tpm)
     const reasons: unknown[] = []
     // As an agent does at each renewal. libuv has four threads for files.
     for (let tries = 0; tries < 6; tries += 1) {
       const device = openTpm({ path, timeoutMs: 100 })
-      const error: unknown = await new TpmCommands(device, systemClock)
-        .run(getRandom(4))
-        .catch((e: unknown) => e)
+      const error: unknown = await new TpmCommands(device, systemClock).run(IDENTITY).catch((e: unknown) => e)
       assert.ok(isZtError(error, 'ZT-503-TPM'))
       reasons.push(error.details['reason'])
       await device.close()
     }
     assert.deepEqual(reasons, ['no answer in 100 ms', ...Array<string>(5).fill('overdue')])
     assert.ok((await readFile(import.meta.filename)).length > 0)
-    tpm.say(RANDOM)
+    tpm.say(ANSWER)
     const heard = await eventually('the device is free again', async () => {
       const device = openTpm({ path, timeoutMs: 10_000 })
       try {
-        return await new TpmCommands(device, systemClock).run(getRandom(4))
+        return await new TpmCommands(device, systemClock).run(IDENTITY)
       } catch (error) {
         assert.ok(isZtError(error, 'ZT-503-TPM'))
         return undefined
@@ -127,23 +133,23 @@ describe('a tpm that lies', () => {
         await device.close()
       }
     })
-    assert.deepEqual([...heard], [0, 1, 2, 3])
+    assert.deepEqual(heard, IBM)
   })
 
   it('is an outage when it ends the connection', async (t) => {
     const commands = await against(t, 'end')
-    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-503-TPM' })
+    await assert.rejects(commands.run(IDENTITY), { code: 'ZT-503-TPM' })
   })
 
   it('does not answer one command with what it owed to an earlier one', async (t) => {
-    const late = tpmResponse(Buffer.from('0004deadbeef', 'hex'))
+    const late = tpmResponse(said('deadbeef'))
     const tpm = await hostileTpm(t, (_, at) =>
-      at === 0 ? 'silence' : at === 1 ? Buffer.concat([RANDOM, late]) : RANDOM,
+      at === 0 ? 'silence' : at === 1 ? Buffer.concat([ANSWER, late]) : ANSWER,
     )
     const commands = new TpmCommands(openTpm({ ...tpm, timeoutMs: 50 }), systemClock)
-    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-503-TPM' })
-    await assert.rejects(commands.run(getRandom(4)), { code: 'ZT-422-TPM' })
-    assert.deepEqual([...(await commands.run(getRandom(4)))], [0, 1, 2, 3])
+    await assert.rejects(commands.run(IDENTITY), { code: 'ZT-503-TPM' })
+    await assert.rejects(commands.run(IDENTITY), { code: 'ZT-422-TPM' })
+    assert.deepEqual(await commands.run(IDENTITY), IBM)
   })
 
   it('is asked again eight times at most while it says that it is busy', async (t) => {
@@ -151,7 +157,7 @@ describe('a tpm that lies', () => {
     const clock = new ManualClock()
     const commands = new TpmCommands(openTpm(tpm), clock)
     let refused: unknown
-    const run = commands.run(getRandom(4)).catch((error: unknown) => (refused = error))
+    const run = commands.run(IDENTITY).catch((error: unknown) => (refused = error))
     await eventually('the command is given up', () => {
       clock.advance(10_000)
       return refused === undefined ? undefined : true
@@ -159,17 +165,24 @@ describe('a tpm that lies', () => {
     await run
     assert.equal(tpm.commands.length, 8)
     assert.ok(refused instanceof Error && 'details' in refused)
-    assert.deepEqual(refused.details, { command: 'getRandom', rc: 'TPM_RC_RETRY', number: 0x922 })
+    assert.deepEqual(refused.details, { command: 'getCapability', rc: 'TPM_RC_RETRY', number: 0x922 })
   })
 
   it('is believed in no list, handle, register or area that was not asked for', async (t) => {
-    const hex = (text: string): Buffer => tpmResponse(Buffer.from(text.replaceAll(' ', ''), 'hex'))
+    const hex = (text: string, tag: number): Buffer =>
+      tpmResponse(Buffer.from(text.replaceAll(' ', ''), 'hex'), tag)
+    const area = { index: 0x1c00002, bytes: 4, attributes: 1 << 18 }
+    const read = nvRead({ area, offset: 0, length: 4, ownerPassword: new Uint8Array() })
     const sha256 = '00'.repeat(32)
     const cases = [
       [getHandles(HANDLE.owner), '00 00000002 00000000'],
       [getHandles(HANDLE.owner), '02 00000001 00000000'],
       [getHandles(HANDLE.owner), '00 00000001 ffffffff'],
       [nvReadPublic(0x1c00002), '000e 01c00003 000b 00000000 0000 0000 0000'],
+      [nvReadPublic(0x1c00002), 'ffff 01c00002 000b 00000000 0000 0000 0000'],
+      [nvReadPublic(0x1c00002), '000f 01c00002 000b 00000000 0000 0000'],
+      [read, '00000007 0005 0001020304 0000 00 0000'],
+      [read, '00000005 0003 000102 0000 00 0000'],
       [pcrRead({ bank: 'sha256', indices: [7] }), `00000001 00000001 000b 03 010000 00000001 0020 ${sha256}`],
       [
         pcrRead({ bank: 'sha256', indices: [7] }),
@@ -183,7 +196,7 @@ describe('a tpm that lies', () => {
       [startPolicySession('sha256', new Uint8Array(16)), '80000000 0000'],
     ] as const
     for (const [call, body] of cases) {
-      const commands = await against(t, hex(body))
+      const commands = await against(t, hex(body, call.auth.length > 0 ? 0x8002 : 0x8001))
       await assert.rejects(commands.run<unknown>(call), { code: 'ZT-422-TPM' }, body)
     }
   })
@@ -220,7 +233,8 @@ describe('a tpm that lies', () => {
   })
 
   it('gives a node no attester', async (t) => {
-    const tpm = await hostileTpm(t, () => RANDOM)
+    // An answer to TPM2_GetRandom, which it was not asked.
+    const tpm = await hostileTpm(t, () => tpmResponse(Buffer.from('000400010203', 'hex')))
     await assert.rejects(TpmAttester.open(openTpm(tpm)), { code: 'ZT-422-TPM' })
   })
 })

@@ -20,7 +20,6 @@ import {
   sign,
   type Attestation,
 } from '#shared/tpm/attest-calls.ts'
-import { byPassword, byPolicy } from '#shared/tpm/call.ts'
 import { HANDLE, PROPERTY } from '#shared/tpm/constants.ts'
 import {
   contextLoad,
@@ -34,9 +33,6 @@ import {
   type TpmObject,
 } from '#shared/tpm/object-calls.ts'
 import type { PcrSelection } from '#shared/tpm/pcr.ts'
-import { getRandom, pcrExtend } from '#shared/tpm/platform-calls.ts'
-import { pcrPolicy } from '#shared/tpm/policy.ts'
-import { policyPcr } from '#shared/tpm/policy-calls.ts'
 import { encodePublic2b } from '#shared/tpm/public.ts'
 import {
   attestationKey,
@@ -47,10 +43,10 @@ import {
   type EndorsementKind,
 } from '#shared/tpm/templates.ts'
 import { systemClock, type Clock } from '../clock.ts'
-import { sessionNonce, TpmCommands } from './commands.ts'
+import { TpmCommands } from './commands.ts'
 import type { TpmDevice } from './device.ts'
 import { EndorsementKeys, type Endorsement, type Passwords } from './endorsement.ts'
-import { quoteRegisters, readRegisters, type Quote } from './registers.ts'
+import { quoteRegisters, type Quote } from './registers.ts'
 
 export interface AttesterOptions {
   /** of the hierarchies; empty unless given. They cross the bus as they are */
@@ -72,11 +68,6 @@ export interface SigningKey {
   readonly public: Uint8Array
   /** TPMS_CONTEXT, encrypted by the TPM for itself: of no use to another one, nor after a reset */
   readonly context: Uint8Array
-}
-
-export interface SealedBlob extends TpmBlob {
-  /** which registers must hold what they held when it was sealed */
-  readonly pcrs?: PcrSelection
 }
 
 const NONE = new Uint8Array()
@@ -168,16 +159,6 @@ export class TpmAttester {
     )
   }
 
-  /** What the registers hold, by index; not attested. */
-  readPcrs(selection: PcrSelection): Promise<ReadonlyMap<number, Uint8Array>> {
-    return this.#alone(async () => (await readRegisters(this.#tpm, selection)).values)
-  }
-
-  /** Extends a register, as measured boot does; for tests of drift. */
-  extendPcr(bank: PcrSelection['bank'], index: number, digest: Uint8Array): Promise<void> {
-    return this.#alone(() => this.#tpm.run(pcrExtend(bank, index, digest)))
-  }
-
   /**
    * A new P-256 key that signs what it is given and cannot leave the TPM. It lies in no place of the TPM's and in no file:
    * it lives as long as its context, which the TPM's next reset makes worthless.
@@ -212,44 +193,27 @@ export class TpmAttester {
     )
   }
 
-  /** At most 128 bytes that only this TPM gives back, and with `pcrs` only while they hold what they hold now. */
-  seal(data: Uint8Array, pcrs?: PcrSelection): Promise<SealedBlob> {
+  /** At most 128 bytes that only this TPM gives back, to whoever can use it. */
+  seal(data: Uint8Array): Promise<TpmBlob> {
     if (data.length === 0 || data.length > MAX_SEALED_BYTES)
       throw new ZtError('ZT-413-SIZE', `cannot seal ${data.length} bytes: 1 to ${MAX_SEALED_BYTES}`)
-    return this.#alone(async () => {
-      const policy = pcrs === undefined ? undefined : await this.#policyNow(pcrs)
-      return this.#tpm.withObject(this.#primary('owner'), async ({ handle: parent }) => {
-        const made = await this.#tpm.run(create({ parent, area: sealedData(policy), data }))
-        const blob = { public: made.public, private: made.private }
-        return pcrs === undefined ? blob : { ...blob, pcrs }
-      })
-    })
-  }
-
-  /** What was sealed. Throws ZT-503-TPM with details.rc TPM_RC_POLICY_FAIL if the registers hold something else now. */
-  unseal({ pcrs, ...blob }: SealedBlob): Promise<Uint8Array> {
     return this.#alone(() =>
-      this.#withOwned(blob, async ({ handle }) => {
-        if (pcrs === undefined) return this.#tpm.run(unseal(handle, byPassword()))
-        return this.#tpm.withPolicySession('sha256', async (session) => {
-          await this.#tpm.run(policyPcr(session, pcrs))
-          return this.#tpm.run(unseal(handle, byPolicy(session, sessionNonce())))
-        })
+      this.#tpm.withObject(this.#primary('owner'), async ({ handle: parent }) => {
+        const made = await this.#tpm.run(create({ parent, area: sealedData(), data }))
+        return { public: made.public, private: made.private }
       }),
     )
   }
 
-  /** `length` bytes of the TPM's random numbers. */
-  random(length: number): Promise<Uint8Array> {
-    return this.#alone(async () => {
-      const pieces: Uint8Array[] = []
-      for (let missing = length; missing > 0;) {
-        const piece = await this.#tpm.run(getRandom(missing))
-        pieces.push(piece)
-        missing -= piece.length
-      }
-      return new Uint8Array(Buffer.concat(pieces))
-    })
+  /** What was sealed. Throws ZT-503-TPM if that was not by this TPM (details.rc TPM_RC_INTEGRITY), as after TPM2_Clear. */
+  unseal(blob: TpmBlob): Promise<Uint8Array> {
+    return this.#alone(() =>
+      this.#tpm.withChild(
+        this.#primary('owner'),
+        (parent) => load(parent, blob),
+        ({ handle }) => this.#tpm.run(unseal(handle)),
+      ),
+    )
   }
 
   /** The maker's four letters, as the TPM says; not attested. */
@@ -277,15 +241,6 @@ export class TpmAttester {
 
   #withAk<T>(ak: TpmBlob, use: (object: TpmObject) => Promise<T>): Promise<T> {
     return this.#tpm.withChild(this.#primary('endorsement'), (parent) => load(parent, ak), use)
-  }
-
-  #withOwned<T>(blob: TpmBlob, use: (object: TpmObject) => Promise<T>): Promise<T> {
-    return this.#tpm.withChild(this.#primary('owner'), (parent) => load(parent, blob), use)
-  }
-
-  async #policyNow(pcrs: PcrSelection): Promise<Uint8Array> {
-    const { values } = await readRegisters(this.#tpm, pcrs)
-    return pcrPolicy('sha256', pcrs, [...values.values()])
   }
 
   #alone<T>(operation: () => Promise<T>): Promise<T> {

@@ -9,7 +9,7 @@ import { pcrRead } from '#shared/tpm/platform-calls.ts'
 import { malformedTpm } from '#shared/tpm/wire.ts'
 import type { TpmCommands } from './commands.ts'
 
-export interface RegisterValues {
+interface RegisterValues {
   /** by index, ascending */
   readonly values: ReadonlyMap<number, Uint8Array>
   readonly updateCounter: number
@@ -47,7 +47,7 @@ export async function quoteRegisters(
 }
 
 /** The values of one moment. Throws ZT-503-TPM if there is no such moment, or the TPM does not keep the bank. */
-export async function readRegisters(tpm: TpmCommands, selection: PcrSelection): Promise<RegisterValues> {
+async function readRegisters(tpm: TpmCommands, selection: PcrSelection): Promise<RegisterValues> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const read = await readOnce(tpm, selection)
     if (read !== undefined) return read

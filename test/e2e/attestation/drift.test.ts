@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateNoteKey } from '#shared/log/note-key.ts'
@@ -18,6 +17,7 @@ import { needsNats } from '#test/support/nats.ts'
 import { command, FreshOperator, RealNode } from '#test/support/real-node.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
 import { trusting } from '#test/support/tpm-machine.ts'
+import { extendRegister } from '#test/support/tpm-registers.ts'
 
 const SVID_TTL_S = 6
 
@@ -59,11 +59,7 @@ describe('a node whose TPM is judged by a PCR policy', { skip: needsNats || need
     const pcrs = (await inspect()).tpm?.quote?.pcrs ?? {}
     return { name, nodes: [mini], values: { 4: pcrs['4'] ?? '', 7: pcrs['7'] ?? '' } }
   }
-  const extend = async (): Promise<void> => {
-    const attester = await TpmAttester.open(tpm.open())
-    await attester.extendPcr('sha256', 7, new Uint8Array(32).fill(7))
-    await attester.close()
-  }
+  const extend = (): Promise<void> => extendRegister(tpm.open(), 7, new Uint8Array(32).fill(7))
   const acceptedBy = (set: string, version: number): Promise<NodeInspection> =>
     eventually(
       `${set} of version ${version} accepts`,

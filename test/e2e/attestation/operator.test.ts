@@ -5,12 +5,12 @@ import { after, before, describe, it } from 'node:test'
 import { Mesh } from '#ops/demo/mesh.ts'
 import type { Finished } from '#ops/demo/programs.ts'
 import { trustInAuthority } from '#ops/demo/software-tpm.ts'
-import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { openTpm } from '#shared/host/tpm/device.ts'
 import { eventually } from '#test/support/eventually.ts'
 import { needsSandbox } from '#test/support/keeper.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
+import { extendRegister } from '#test/support/tpm-registers.ts'
 import { say } from '#test/support/ztctl-io.ts'
 
 // docs/attestation.md, typed by an operator.
@@ -54,9 +54,7 @@ describe('an operator of a mesh with TPMs', { skip: needsNats || needsSandbox },
       tpm: { tcp: string }
     }
     const [host = '', port] = config.tpm.tcp.split(':')
-    const attester = await TpmAttester.open(openTpm({ host, port: Number(port) }))
-    await attester.extendPcr('sha256', 4, new Uint8Array(32).fill(4))
-    await attester.close()
+    await extendRegister(openTpm({ host, port: Number(port) }), 4, new Uint8Array(32).fill(4))
   }
   const stateOf = async (): Promise<string | undefined> =>
     /^mac-mini +(\w+) +TPM /m.exec((await typed('node ls')).stdout)?.[1]

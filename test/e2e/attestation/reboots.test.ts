@@ -7,7 +7,6 @@ import { createNoteSigner } from '#shared/log/note.ts'
 import { generateNoteKey } from '#shared/log/note-key.ts'
 import type { RowBody } from '#shared/log/row.ts'
 import { signPcrPolicy, type PcrPolicy } from '#shared/protocol/pcr-policy.ts'
-import { TpmAttester } from '#shared/host/tpm/attester.ts'
 import { rowsOf } from '#test/support/audit-rows.ts'
 import { operator, type TestClient } from '#test/support/hub-client.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
@@ -15,6 +14,7 @@ import { needsNats } from '#test/support/nats.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
 import { tempDir } from '#test/support/temp-dir.ts'
 import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
+import { extendRegister } from '#test/support/tpm-registers.ts'
 
 describe('the rows of a machine that is switched off and on, and drifts', { skip: needsNats }, () => {
   const undo: (() => Promise<void>)[] = []
@@ -98,9 +98,7 @@ describe('the rows of a machine that is switched off and on, and drifts', { skip
 
   it('tell of a second drift to other values', async () => {
     const { tpm: first } = await ann.call('node.inspect', { node })
-    const attester = await TpmAttester.open(tpm.open())
-    await attester.extendPcr('sha256', 7, new Uint8Array(32).fill(7))
-    await attester.close()
+    await extendRegister(tpm.open(), 7, new Uint8Array(32).fill(7))
     assert.equal(await added('node.drifted', refusedByPolicy), 1)
     const { tpm: second } = await ann.call('node.inspect', { node })
     assert.equal(second?.drifted?.at, first?.drifted?.at)

@@ -1,6 +1,7 @@
 // A boot as firmware measures it, in miniature: the events are extended into a TPM, and written in the crypto-agile log form.
-import type { TpmAttester } from '#shared/host/tpm/attester.ts'
+import type { TpmDevice } from '#shared/host/tpm/device.ts'
 import { digest, hashId, type TpmHash } from '#shared/tpm/hash.ts'
+import { extendRegister } from '../tpm-registers.ts'
 
 export interface BootEvent {
   readonly pcr: number
@@ -33,8 +34,8 @@ export const BOOT: readonly BootEvent[] = [
 ]
 
 /** Extends what was started, as firmware would, into the bank of SHA-256. */
-export async function measureBoot(attester: Pick<TpmAttester, 'extendPcr'>): Promise<void> {
-  for (const event of BOOT) await attester.extendPcr('sha256', event.pcr, digestOf(event, 'sha256'))
+export async function measureBoot(device: TpmDevice): Promise<void> {
+  for (const event of BOOT) await extendRegister(device, event.pcr, digestOf(event, 'sha256'))
 }
 
 /** The log of these events, with digests of SHA-1 and SHA-256. */

@@ -60,14 +60,14 @@ export async function startRig(test: TestLike): Promise<Rig> {
   const now = Date.now() + FRESH_MS
   const x = await machineOf(test, first, { authorities, now })
   const y = await machineOf(test, second, { authorities, now })
-  for (const { attester } of [x, y]) await measureBoot(attester)
-  const quote = await x.attester.readPcrs(SELECTION)
+  for (const { swtpm } of [x, y]) await measureBoot(swtpm.open())
+  const { pcrs } = await x.attester.quote(x.ak, new Uint8Array(32), SELECTION)
   return {
     x,
     y,
     authorities,
     eventLog: bootLog(),
-    policy: policyOf(hexValues(quote)),
+    policy: policyOf(hexValues(pcrs)),
     now,
     log: logOf(NODE),
   }

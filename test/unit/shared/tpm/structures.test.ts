@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { parseAttest, parseCreationData } from '#shared/tpm/attest.ts'
 import { certificatesInArea, certifiesKey } from '#shared/tpm/ek-area.ts'
 import type { TpmHash } from '#shared/tpm/hash.ts'
-import { encodePcrSelections, parsePcrSelections, pcrDigest } from '#shared/tpm/pcr.ts'
+import { encodePcrSelections, pcrDigest, readPcrSelections } from '#shared/tpm/pcr.ts'
 import {
   encodePublic,
   encodePublic2b,
@@ -18,6 +18,7 @@ import {
 import { parseTpmSignature, verifyTpmSignature, type TpmSignature } from '#shared/tpm/signature.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import { attestationKey } from '#shared/tpm/templates.ts'
+import { TpmReader } from '#shared/tpm/wire.ts'
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(/\s/g, ''), 'hex'))
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex')
@@ -286,7 +287,9 @@ describe('a signature', () => {
 describe('a selection of registers', () => {
   it('is the bitmap that TPMs take', () => {
     assert.equal(hex(encodePcrSelections([{ bank: 'sha256', indices: [0, 7, 16] }])), '00000001000b03810001')
-    assert.deepEqual(parsePcrSelections(bytes('00000001000b00')), [{ bank: 'sha256', indices: [] }])
+    const none = new TpmReader(bytes('00000001000b00'), 'selection')
+    assert.deepEqual(readPcrSelections(none), [{ bank: 'sha256', indices: [] }])
+    none.end()
   })
   for (const index of [24, -1, 1.5])
     it(`does not name register ${index}`, () =>
