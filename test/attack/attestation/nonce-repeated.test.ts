@@ -9,7 +9,8 @@ import { httpsTo } from '#test/support/hub-client.ts'
 import { startTestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
 
-const ROUNDS = 20
+// Together fewer than the hub answers one address at once, however quick the machine.
+const ROUNDS = 10
 const AT_ONCE = 50
 
 describe('the nonce of a challenge', { skip: needsNats }, () => {
@@ -44,8 +45,8 @@ describe('the nonce of a challenge', { skip: needsNats }, () => {
       const parts = new Set(nonces.map((nonce) => nonce.subarray(from, to).toString('hex')))
       assert.equal(parts.size, nonces.length)
     }
-    // A byte that is always the same, or rarely different, is none that was drawn: 2000 draws show nearly all 256 values.
+    // A byte that is always the same, or rarely different, is none that was drawn: 1000 draws show some 251 of 256 values.
     for (let at = 0; at < 32; at += 1)
-      assert.ok(new Set(nonces.map((nonce) => nonce[at])).size > 240, `byte ${at}`)
+      assert.ok(new Set(nonces.map((nonce) => nonce[at])).size > 230, `byte ${at}`)
   })
 })
