@@ -6,24 +6,29 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseNodeName } from '#shared/identity/names.ts'
-import { nodeId, parseSpiffeId, trustDomainOf } from '#shared/identity/spiffe-id.ts'
+import { nodeId, trustDomainOf } from '#shared/identity/spiffe-id.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import { parseJoinString } from '#shared/protocol/admission.ts'
 import { openEncKey } from '#shared/protocol/enc-key.ts'
 import { sealCommand } from '#shared/protocol/envelope.ts'
 import { commandSubject, inboxPrefix } from '#shared/protocol/subjects.ts'
 import { operator, type TestClient } from '#test/support/hub-client.ts'
-import { joinNode, spawnCommand, type TestNode } from '#test/support/hub-node.ts'
+import { spawnCommand } from '#test/support/hub-node.ts'
 import { startTestHub, type TestHub } from '#test/support/hub.ts'
 import type { Armed, DenyNodeOptions } from '../deny-node.ts'
 import type { Order, Report } from '../deny-nodes.ts'
 import { summarize, type BenchRow } from '../measure.ts'
 
-const NODES = 100
 const PROCESSES = 2
-const WARM_UP = 2
-const ROUNDS = 12
 const GOAL_MS = 1000
+
+export interface Extent {
+  readonly nodes: number
+  readonly warmUp: number
+  readonly rounds: number
+}
+
+const EXTENT: Extent = { nodes: 100, warmUp: 2, rounds: 12 }
 
 interface Fleet {
   readonly children: readonly ChildProcess[]
@@ -53,7 +58,7 @@ async function next<K extends Report['kind']>(
   }
 }
 
-async function muster(hub: TestHub, alice: TestClient): Promise<Fleet> {
+async function invite(hub: TestHub, alice: TestClient, count: number): Promise<DenyNodeOptions[]> {
   const shared = {
     url: hub.url,
     hubId: hub.id,
@@ -62,14 +67,15 @@ async function muster(hub: TestHub, alice: TestClient): Promise<Fleet> {
     dir: hub.dir,
   }
   const nodes: DenyNodeOptions[] = []
-  for (let i = 0; i < NODES; i += 1) {
+  for (let i = 0; i < count; i += 1) {
     const name = `w${i}`
     const invited = await alice.call('node.join-token', { node: parseNodeName(name) })
     nodes.push({ ...shared, name, token: parseJoinString(invited.join).token })
   }
-  const children = Array.from({ length: PROCESSES }, () =>
-    fork(join(import.meta.dirname, '..', 'deny-nodes.ts')),
-  )
+  return nodes
+}
+
+async function muster(children: readonly ChildProcess[], nodes: readonly DenyNodeOptions[]): Promise<Fleet> {
   const joined = await Promise.all(
     children.map((child, at) =>
       ask(child, { kind: 'join', nodes: nodes.filter((_, i) => i % PROCESSES === at) }, 'joined'),
@@ -79,9 +85,9 @@ async function muster(hub: TestHub, alice: TestClient): Promise<Fleet> {
 }
 
 /** For each node a message of this sender that it would take. */
-async function messagesOf(sender: TestNode, { encKeys }: Fleet): Promise<ReadonlyMap<string, Armed>> {
-  const { identity, trust } = sender.client
-  const tok = sender.client.idToken()
+async function messagesOf(sender: TestClient, { encKeys }: Fleet): Promise<ReadonlyMap<string, Armed>> {
+  const { identity, trust } = sender
+  const tok = sender.idToken()
   const replyTo = `${inboxPrefix(identity.id)}.bench`
   const replyKey = generateX25519().publicKey
   const messages = [...encKeys].map(async ([name, statement]): Promise<[string, Armed]> => {
@@ -103,7 +109,7 @@ interface Round {
   readonly closed: number
 }
 
-async function revoke(sender: TestNode, fleet: Fleet, alice: TestClient): Promise<Round> {
+async function revoke(sender: TestClient, fleet: Fleet, alice: TestClient): Promise<Round> {
   const messages = await messagesOf(sender, fleet)
   const names = [...messages.keys()]
   const refusals = await Promise.all(
@@ -118,13 +124,13 @@ async function revoke(sender: TestNode, fleet: Fleet, alice: TestClient): Promis
     }),
   )
   const closed = new Promise<bigint>((resolve) => {
-    sender.client.channel.onStatus(({ kind }) => {
+    sender.channel.onStatus(({ kind }) => {
       if (kind === 'disconnected') resolve(process.hrtime.bigint())
     })
   })
   const from = process.hrtime.bigint()
   const since = (ns: bigint): number => Number(ns - from) / 1e6
-  await alice.call('revoke', { id: parseSpiffeId(sender.id), reason: 'bench' })
+  await alice.call('revoke', { thumbprint: sender.identity.thumbprint, reason: 'bench' })
   const answered = since(process.hrtime.bigint())
   const reports = await Promise.all(refusals.map(({ heard }) => heard))
   const refused = reports.flatMap(({ atNs }) => atNs.map((ns) => since(BigInt(ns))))
@@ -137,7 +143,7 @@ const worst = (values: readonly number[]): string => {
   return `p99 ${p99.toFixed(0)} ms, max ${(sorted.at(-1) ?? Number.NaN).toFixed(0)} ms`
 }
 
-function rowsOf(rounds: readonly Round[]): BenchRow[] {
+function rowsOf(rounds: readonly Round[], nodes: number): BenchRow[] {
   const answered = summarize(rounds.map((round) => round.answered))
   const row = (name: string, values: readonly number[]): BenchRow => {
     const ours = summarize(values)
@@ -153,11 +159,11 @@ function rowsOf(rounds: readonly Round[]): BenchRow[] {
   }
   return [
     row(
-      `revoke, until each of ${NODES} nodes refuses`,
+      `revoke, until each of ${nodes} nodes refuses`,
       rounds.flatMap(({ refused }) => refused),
     ),
     row(
-      `revoke, until the last of ${NODES} nodes refuses`,
+      `revoke, until the last of ${nodes} nodes refuses`,
       rounds.map(({ refused }) => Math.max(...refused)),
     ),
     row(
@@ -167,26 +173,34 @@ function rowsOf(rounds: readonly Round[]): BenchRow[] {
   ]
 }
 
-export async function revocation(): Promise<BenchRow[]> {
+/** One that was ended by an error has no channel any more. */
+async function end(child: ChildProcess): Promise<void> {
+  if (!child.connected) return
+  const exited = once(child, 'exit')
+  child.send({ kind: 'end' } satisfies Order)
+  await exited
+}
+
+export async function revocation({ nodes, warmUp, rounds }: Extent = EXTENT): Promise<BenchRow[]> {
   const hub = await startTestHub()
+  const children: ChildProcess[] = []
   let alice: TestClient | undefined
-  let fleet: Fleet | undefined
   try {
     alice = await operator(hub)
-    fleet = await muster(hub, alice)
-    const rounds: Round[] = []
-    for (let turn = -WARM_UP; turn < ROUNDS; turn += 1) {
-      const sender = await joinNode(hub, alice, { name: `v${turn + WARM_UP}`, ready: false })
+    const program = join(import.meta.dirname, '..', 'deny-nodes.ts')
+    for (let i = 0; i < PROCESSES; i += 1) children.push(fork(program))
+    const fleet = await muster(children, await invite(hub, alice, nodes))
+    const measured: Round[] = []
+    for (let turn = -warmUp; turn < rounds; turn += 1) {
+      // The same operator at another place: that session's certificate is revoked, and no other.
+      const sender = await operator(hub)
       const round = await revoke(sender, fleet, alice)
       await sender.close()
-      if (turn >= 0) rounds.push(round)
+      if (turn >= 0) measured.push(round)
     }
-    return rowsOf(rounds)
+    return rowsOf(measured, nodes)
   } finally {
-    for (const child of fleet?.children ?? []) {
-      child.send({ kind: 'end' } satisfies Order)
-      await once(child, 'exit')
-    }
+    await Promise.all(children.map(end))
     await alice?.close()
     await hub.stop()
   }
