@@ -33,7 +33,7 @@ export interface MeshOptions {
   readonly node?: Readonly<Record<string, unknown>>
   /** the nodes that have a TPM, in software: its authority is named in the hub's configuration */
   readonly tpms?: readonly string[]
-  /** true: the programs go on when this process ends */
+  /** true: the programs can be left running; see leave() */
   readonly detached?: boolean
   /** where ztctl keeps its contexts and session; below `dir` and in memory unless given */
   readonly ztctlEnv?: NodeJS.ProcessEnv
@@ -250,6 +250,11 @@ export class Mesh {
   /** What was started here and not ended: hub, agents, TPMs. */
   get programs(): readonly string[] {
     return [...this.#running.keys()]
+  }
+
+  /** Lets this process end without them: until then they are its own to end, also if something fails. */
+  leave(): void {
+    for (const { child } of this.#running.values()) child.unref()
   }
 
   /** Ends what runs, nodes first, and removes session and workspaces. State and logs stay. */

@@ -80,14 +80,12 @@ export async function mustRun(argv: readonly string[], options: RunOptions = {})
   throw new Error(`${argv.slice(1, 4).join(' ')} exited ${finished.code}:\n${finished.stderr}`)
 }
 
-/** Starts a program that stays, its standard error in `logFile`; it outlives this process if `detached`. */
+/** Starts a program that stays, its standard error in `logFile`; `detached`, it does not hear what this terminal is told. */
 export function start(argv: readonly string[], logFile: string, detached = false): ChildProcess {
   const [file = '', ...args] = argv
   const log = openSync(logFile, 'a', 0o600)
   try {
-    const child = spawn(file, args, { stdio: ['ignore', log, log], detached })
-    if (detached) child.unref()
-    return child
+    return spawn(file, args, { stdio: ['ignore', log, log], detached })
   } finally {
     closeSync(log)
   }

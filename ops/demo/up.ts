@@ -22,6 +22,7 @@ if (isRunning()) {
     })
     const pids = mesh.programs.map((name) => ({ name, pid: mesh.pid(name) }))
     writeFileSync(PIDS_FILE, JSON.stringify(pids))
+    mesh.leave()
     narrator.say(
       '\nrunning. Next:\n\n  ./ztctl node ls\n  ./ztctl --node mac-mini run -- uname -a\n  make down\n',
     )
