@@ -19,7 +19,7 @@ import { issueJoinToken, JOIN_TOKEN_LIFE_MS } from '../admission/join-token.ts'
 import { actorOf, type RowWriter, type WrittenRow } from '../audit/rows.ts'
 import { requireAllowed, type Policy } from '../authority/policy.ts'
 import type { Denials } from '../revocation/denials.ts'
-import type { Decided, Grounds, Revocation } from '../revocation/revocation.ts'
+import { notRevoked, type Decided, type Grounds, type Revocation } from '../revocation/revocation.ts'
 import type { HubStore, NodeRecord, SvidRecord } from '../store/store.ts'
 
 export interface RegistryParts {
@@ -131,7 +131,7 @@ export class Registry {
     return { result: { ver, id, live: 1 }, row }
   }
 
-  /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-404-CERT, ZT-422-SPIFFE-ID. */
+  /** ZT-403-POLICY, ZT-403-REVOKED (too early), ZT-404-NODE, ZT-404-CERT, ZT-409-NOT-REVOKED, ZT-422-SPIFFE-ID. */
   async allow(wish: DenyTarget, asking: Asking): Promise<Done<HubResults['allow']>> {
     const { revocation, denials } = this.#parts
     if ('id' in wish) {
@@ -139,7 +139,10 @@ export class Registry {
       return { result: { ver, id: wish.id }, row }
     }
     const denied = denials.find({ kind: 'thumbprint', value: wish.thumbprint })
-    if (denied?.id === undefined) throw unknownCertificate()
+    if (denied?.id === undefined) {
+      await this.#certificate(wish.thumbprint)
+      throw notRevoked('the certificate is not revoked')
+    }
     const id = parseSpiffeId(denied.id)
     const decided = this.#require(asking, 'allow', id)
     const { ver, row } = await revocation.allowCertificate(id, wish.thumbprint, decided)
@@ -176,15 +179,19 @@ export class Registry {
     if (node?.revokedAt !== undefined)
       throw new ZtError('ZT-403-REVOKED', 'the node is revoked; it must be allowed before it can join again')
     if (node?.device !== undefined && !replace)
-      throw new ZtError('ZT-403-JOIN', 'the name belongs to another machine; ask for a token that replaces')
+      throw new ZtError('ZT-403-JOIN', 'the name belongs to another machine', {
+        details: { hint: `for a machine that is to take it over: ztctl node join-token ${name} --replace` },
+      })
   }
 
   #entry(node: NodeRecord): NodeEntry {
+    const state = stateOf(node)
     return {
       name: node.name as NodeName,
       id: nodeId(this.#parts.trustDomain, node.name as NodeName),
-      state: stateOf(node),
-      lvl: node.lvl,
+      state,
+      // What the last machine had proved is kept, for the next one; a name without a machine proves nothing.
+      lvl: state === 'invited' ? 0 : node.lvl,
       joined: node.joinedAt,
       seen: node.lastSeen,
       anchored: node.anchor?.at ?? null,

@@ -30,8 +30,8 @@ export type Denial = Omit<DenyEntry, 'from' | 'until'>
 
 interface Change {
   readonly edit: (entries: readonly DenyEntry[]) => readonly DenyEntry[]
-  /** Runs once, when it is known that the list can be changed, and before it is. */
-  readonly write: () => Promise<WrittenRow>
+  /** Runs once, when it is known that the list can be changed, and before it is: `held` is what the store holds. */
+  readonly write: (held: readonly DenyEntry[]) => Promise<WrittenRow>
 }
 
 export interface DenyChange {
@@ -89,20 +89,26 @@ export class Denials {
    * comes in between. Who is denied already stays so; what can change is that more of its data is suspect. Throws
    * ZT-413-SIZE, before the row, when the list could not be signed with it; ZT-503-STORE, and what `write` throws.
    */
-  deny(denial: Denial, write: Change['write']): Promise<DenyChange> {
+  deny(denial: Denial, write: () => Promise<WrittenRow>): Promise<DenyChange> {
     const entry: DenyEntry = { ...denial, from: this.#nowS() }
     return this.#inTurn({ edit: (entries) => withDenied(entries, entry), write })
   }
 
-  /** Closes what denies the target: its data from before stays suspect. `write` as with deny(). */
-  lift(target: Target, write: Change['write']): Promise<DenyChange> {
+  /**
+   * Closes what denies the target: its data from before stays suspect. `write` as with deny(); it is told what denies the
+   * target when the turn has come, and refuses by what it throws: then nothing is changed.
+   */
+  lift(target: Target, write: (denied: DenyEntry | undefined) => Promise<WrittenRow>): Promise<DenyChange> {
     // The whole second is suspect: rounded down, the end would come before what was done in it.
     const now = Math.ceil(this.#parts.clock.now() / 1000)
-    return this.#inTurn({ edit: (entries) => withLifted(entries, target, now), write })
+    return this.#inTurn({
+      edit: (entries) => withLifted(entries, target, now),
+      write: (held) => write(openEntry(held, target)),
+    })
   }
 
   /** Forgets what can have no effect any more; `write` is called only if there is something. Errors as with deny(). */
-  async tidy(write: Change['write']): Promise<DenyChange | undefined> {
+  async tidy(write: () => Promise<WrittenRow>): Promise<DenyChange | undefined> {
     const now = this.#nowS()
     if (tidied(this.entries, now) === this.entries) return undefined
     return this.#inTurn({ edit: (entries) => tidied(entries, now), write })
@@ -137,7 +143,7 @@ export class Denials {
       const next = entries === held.entries ? held : { ver: this.#nextVersion(held), entries }
       // A list that cannot be signed would end every renewal. One that denies nobody more is never refused.
       if (entries.length > held.entries.length) this.#requireRoom(next)
-      row ??= await write()
+      row ??= await write(held.entries)
       if (next !== held && !(await this.#parts.store.replace(held.ver, next))) continue
       // If we crash here the list is in force from the next start on, and with every node from its next renewal.
       this.#enforce(next)

@@ -94,16 +94,18 @@ export class Revocation {
   }
 
   /**
-   * Lifts a revocation. Throws ZT-403-REVOKED for who is revoked by now, and until every SVID from before the
-   * revocation has ended: lifted earlier, those would count again.
+   * Lifts a revocation, or the distrust in a node whose log contradicted itself. Throws ZT-409-NOT-REVOKED where there is
+   * neither: a node would lose its machine for nothing. Throws ZT-403-REVOKED for who is revoked by now, and until every
+   * SVID from before the revocation has ended: lifted earlier, those would count again.
    */
   async allow(id: SpiffeId, decided: Decided): Promise<DenyChange> {
     const { rows, denials, push, store } = this.#parts
     const principal = await this.#revocable(id)
-    this.#requireOver(id)
-    const change = await denials.lift({ kind: 'id', value: id }, async () => {
-      // Somebody may have revoked who asks, while this waited for its turn; until it is done nobody can.
+    const change = await denials.lift({ kind: 'id', value: id }, async (denied) => {
+      // While this waited for its turn somebody may have revoked who asks, or lifted the same; until it is done nobody can.
       denials.list.check(decided.by)
+      if (denied === undefined) await this.#requireOut(principal)
+      else this.#requireOver(denied)
       const row = await rows.append({ ...draftOf(decided), type: 'identity.restored', obj: { id } })
       // The registry first: a crash in between leaves the name denied, never a forgotten device allowed.
       if (principal.kind === 'node') await store.nodes.allow(principal.name)
@@ -113,12 +115,16 @@ export class Revocation {
     return change
   }
 
-  /** Lifts the revocation of a certificate, for which that certificate need not have ended: it alone is meant. */
+  /**
+   * Lifts the revocation of a certificate, for which that certificate need not have ended: it alone is meant. Throws
+   * ZT-409-NOT-REVOKED, ZT-403-REVOKED for who is revoked by now.
+   */
   async allowCertificate(id: SpiffeId, thumbprint: string, decided: Decided): Promise<DenyChange> {
     const { rows, denials, push } = this.#parts
     const obj = { id, x5t: thumbprint }
-    const change = await denials.lift({ kind: 'thumbprint', value: thumbprint }, () => {
+    const change = await denials.lift({ kind: 'thumbprint', value: thumbprint }, async (denied) => {
       denials.list.check(decided.by)
+      if (denied === undefined) throw notRevoked('the certificate is not revoked')
       return rows.append({ ...draftOf(decided), type: 'identity.restored', obj })
     })
     push()
@@ -187,14 +193,22 @@ export class Revocation {
     }
   }
 
-  #requireOver(id: SpiffeId): void {
-    const { denials, clock, svidTtlMs } = this.#parts
-    const since = denials.since(id)
-    const waitMs = since === undefined ? 0 : since + svidTtlMs - clock.now()
+  #requireOver({ from }: DenyEntry): void {
+    const { clock, svidTtlMs } = this.#parts
+    const waitMs = from * 1000 + svidTtlMs - clock.now()
     if (waitMs <= 0) return
-    throw new ZtError('ZT-403-REVOKED', 'certificates from before the revocation have not ended yet', {
-      details: { wait_s: Math.ceil(waitMs / 1000) },
+    const waitS = Math.ceil(waitMs / 1000)
+    const message = `certificates from before the revocation have not ended yet: that takes another ${waitS} seconds`
+    throw new ZtError('ZT-403-REVOKED', message, {
+      details: { wait_s: waitS, hint: `ask again in ${waitS} seconds` },
     })
+  }
+
+  // What the registry says counts where nobody is denied: of a node whose log contradicted itself, which nobody denies.
+  async #requireOut(principal: Principal): Promise<void> {
+    const node = principal.kind === 'node' ? await this.#parts.store.nodes.find(principal.name) : undefined
+    if (node?.revokedAt !== undefined || node?.distrustedAt !== undefined) return
+    throw notRevoked('the identity is not revoked')
   }
 
   async #revocable(id: SpiffeId): Promise<Principal> {
@@ -219,7 +233,17 @@ function requireDeniable(id: SpiffeId, hubId: SpiffeId): Principal {
   const principal = principalOf(id)
   const own = trustDomainOf(id) === trustDomainOf(hubId)
   if (own && principal.kind !== 'hub' && principal.kind !== 'nats') return principal
-  throw new ZtError('ZT-422-SPIFFE-ID', 'hubs and brokers are revoked with their intermediate, in a ceremony')
+  throw new ZtError(
+    'ZT-422-SPIFFE-ID',
+    own
+      ? 'hubs and brokers are revoked with their intermediate, in a ceremony'
+      : `the identity is not of this trust domain, which is ${trustDomainOf(hubId)}: its own revokes it`,
+  )
+}
+
+/** ZT-409-NOT-REVOKED. */
+export function notRevoked(message: string): ZtError {
+  return new ZtError('ZT-409-NOT-REVOKED', message)
 }
 
 /** Under whose name the connections are that a certificate of that ID makes, where it is not its own. */

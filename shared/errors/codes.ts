@@ -165,6 +165,13 @@ export const ERROR_TABLE = {
     summary: 'the identity is on the deny list',
     remedy: 'ask an operator; a revoked name joins again with a new token only after it is allowed',
   },
+  'ZT-409-NOT-REVOKED': {
+    section: 'Identity',
+    exit: 1,
+    summary: 'whoever is to be allowed again is not revoked',
+    remedy:
+      '`ztctl node ls` shows how a node stands; where one certificate alone was revoked, allow that by its fingerprint',
+  },
   'ZT-412-SESSION-DIR': {
     section: 'Identity',
     exit: 6,
@@ -206,7 +213,8 @@ export const ERROR_TABLE = {
     section: 'Identity',
     exit: 1,
     summary: 'text that is not a SPIFFE ID of the accepted form',
-    remedy: 'see SPIFFE-ID §2',
+    remedy:
+      'write spiffe://TRUST-DOMAIN/KIND/NAME: KIND is node, operator or ci, or agent/NAME/task/ID for a process',
   },
   // Joining
   'ZT-401-NONCE': {
@@ -219,7 +227,8 @@ export const ERROR_TABLE = {
     section: 'Joining',
     exit: 4,
     summary: 'the join token is not for this node or this key',
-    remedy: 'make a token for this node: `ztctl node join-token NAME`',
+    remedy:
+      'make one for this node: `ztctl node join-token NAME`, with --replace for the name of another machine',
   },
   'ZT-409-JOIN-SPENT': {
     section: 'Joining',

@@ -152,6 +152,18 @@ describe('the registry', () => {
     assert.equal(await lives(parseSpiffeId('spiffe://mesh.example/operator/eev')), 0)
   })
 
+  for (const [path, message] of Object.entries({
+    'spiffe://other.example/node/n1': /not of this trust domain, which is mesh\.example/,
+    'spiffe://other.example/hub/h1': /not of this trust domain/,
+    'spiffe://mesh.example/nats/h1': /in a ceremony/,
+  }))
+    it(`says why it cuts off nothing, and lets nothing in, of ${path}`, async () => {
+      const id = parseSpiffeId(path)
+      const refusal = { code: 'ZT-422-SPIFFE-ID', message }
+      await assert.rejects(registry.revoke({ id, reason: 'x' }, by(alice)), refusal)
+      await assert.rejects(registry.allow({ id }, by(alice)), refusal)
+    })
+
   describe('a certificate that is revoked by its fingerprint', () => {
     const credential = (change: object): Parameters<HubStore['credentials']['add']>[0] => ({
       id: bob.id,
@@ -250,6 +262,12 @@ describe('the registry', () => {
       clock.advance(300_000)
       await assert.rejects(registry.revoke(wish(), by(alice)), { code: 'ZT-404-CERT' })
       await assert.rejects(registry.allow({ thumbprint }, by(alice)), { code: 'ZT-404-CERT' })
+      assert.deepEqual(rows.rows, [])
+    })
+
+    it('is not allowed again when it was never revoked', async () => {
+      const { thumbprint } = bob
+      await assert.rejects(registry.allow({ thumbprint }, by(alice)), { code: 'ZT-409-NOT-REVOKED' })
       assert.deepEqual(rows.rows, [])
     })
 
