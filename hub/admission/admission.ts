@@ -182,11 +182,11 @@ export class Admission {
     // If we crash before this, the log has it all, and the store says it of the admission before.
     await nodes.recordAttestation(
       { name, device },
-      attestationOf(attested, issued.svid, { rows: rowsOf, at: clock.now() }),
+      attestationOf(attested, issued, { rows: rowsOf, at: clock.now() }),
     )
     return {
       ...issued.credentials,
-      ...(issued.link !== undefined && { link: issued.link }),
+      ...(issued.link !== undefined && { link: issued.link.chain }),
       deny: denials.signed(),
       policy: this.#parts.policy(),
       fence: record.fence,

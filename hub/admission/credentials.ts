@@ -57,8 +57,12 @@ export interface CredentialOrder {
 /** Credentials, and the row that says so. */
 export interface Issued {
   readonly credentials: Credentials
-  /** base64url DER: leaf, intermediate */
-  readonly link?: readonly string[]
+  readonly link?: {
+    /** base64url DER: leaf, intermediate */
+    readonly chain: readonly string[]
+    readonly serial: string
+    readonly x5t: string
+  }
   readonly svid: NodeAttestation['svid']
   readonly row: WrittenRow
 }
@@ -77,6 +81,12 @@ interface IssuedCertificate extends IssuedSvid {
   /** base64url SHA-256 of the leaf */
   readonly thumbprint: string
 }
+
+const shown = ({ chain, serial, thumbprint: x5t }: IssuedCertificate): NonNullable<Issued['link']> => ({
+  chain: chain.map(encodeBase64url),
+  serial,
+  x5t,
+})
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
@@ -122,7 +132,7 @@ export class CredentialIssuer {
     return {
       credentials: this.#answer(svid, natsJwt),
       svid: { serial, x5t: print, notBefore, notAfter },
-      ...(link !== undefined && { link: link.chain.map(encodeBase64url) }),
+      ...(link !== undefined && { link: shown(link) }),
       row,
     }
   }

@@ -4,6 +4,7 @@ import type { JsonObject } from '#shared/encoding/json-value.ts'
 import type { NodeAttestation } from '#shared/protocol/node-inspection.ts'
 import type { QuoteStep } from '../store/store.ts'
 import type { Attested } from './attestor.ts'
+import type { Issued } from './credentials.ts'
 
 /** It stayed with the machine that had it. */
 export function isRenewal({ how }: Attested): boolean {
@@ -44,7 +45,7 @@ export function rebootOf({ quote, before }: QuoteStep): JsonObject | undefined {
 
 export function attestationOf(
   { lvl, how, evidence, tpm }: Attested,
-  svid: NodeAttestation['svid'],
+  { svid, link }: Pick<Issued, 'svid' | 'link'>,
   { rows, at }: Pick<NodeAttestation, 'rows' | 'at'>,
 ): NodeAttestation {
   return {
@@ -55,6 +56,7 @@ export function attestationOf(
     evidence,
     policy: tpm?.policy ?? null,
     svid,
+    ...(link !== undefined && { link: { serial: link.serial, x5t: link.x5t } }),
     rows,
   }
 }

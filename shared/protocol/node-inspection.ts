@@ -7,8 +7,9 @@ import {
   nullable,
   object,
   oneOf,
-  string,
+  optional,
   type Parser,
+  string,
 } from '#shared/encoding/shape.ts'
 import type { NodeName } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
@@ -47,6 +48,8 @@ export interface NodeAttestation {
     readonly notBefore: number
     readonly notAfter: number
   }
+  /** the certificate of its connection, where the SVID's key is in the TPM; it ends with the SVID */
+  readonly link?: { readonly serial: string; readonly x5t: string }
   /** in the hub's log: node.joined or node.attested, and svid.issued */
   readonly rows: { readonly attested: number; readonly issued: number }
 }
@@ -114,6 +117,7 @@ const sha256Hex = string({ max: 64, pattern: /^[0-9a-f]{64}$/ })
 const hex64 = string({ max: 16, pattern: /^[0-9a-f]{16}$/ })
 const count32 = integer({ min: 0, max: 0xff_ff_ff_ff })
 const row = integer({ min: 0 })
+const serialField = string({ min: 2, max: 64, pattern: /^[0-9a-f]+$/ })
 
 /** ZT-422-SCHEMA. */
 export const parseNodeAttestation: Parser<NodeAttestation> = object({
@@ -124,11 +128,12 @@ export const parseNodeAttestation: Parser<NodeAttestation> = object({
   evidence: digestField,
   policy: nullable(object({ version: integer({ min: 1 }), set: lineField, digest: digestField })),
   svid: object({
-    serial: string({ min: 2, max: 64, pattern: /^[0-9a-f]+$/ }),
+    serial: serialField,
     x5t: bytes32Field,
     notBefore: millisField,
     notAfter: millisField,
   }),
+  link: optional(object({ serial: serialField, x5t: bytes32Field })),
   rows: object({ attested: row, issued: row }),
 })
 

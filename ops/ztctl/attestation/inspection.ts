@@ -33,15 +33,17 @@ export function inspectionText(node: NodeInspection, now: number): string {
 
 function attestationLines(attestation: NodeAttestation | null, now: number): [string, string][] {
   if (attestation === null) return [['proved', 'never']]
-  const { at, how, evidence, svid, svidKey, rows } = attestation
+  const { at, how, evidence, svid, svidKey, link, rows } = attestation
   const left = svid.notAfter - now
   const life = left > 0 ? `${shortDuration(left)} left` : `ended ${shortDuration(-left)} ago`
-  return [
+  const lines: [string, string][] = [
     ['proved', `${shortDuration(now - at)} ago, ${HOW[how]}; row ${rows.attested} of the hub's log`],
     ['evidence', evidence],
     ['svid', `serial ${svid.serial}, ${life}; row ${rows.issued} of the hub's log`],
     ['svid key', SVID_KEY[svidKey]],
   ]
+  if (link !== undefined) lines.push(['link', `${link.x5t}: its connection, with a key in memory`])
+  return lines
 }
 
 function policyLines({ attestation, tpm, policy }: NodeInspection): [string, string][] {

@@ -39,8 +39,10 @@ describe('a node whose SVID key is in its TPM', { skip: needsMesh }, () => {
 
   it('renews when the certificate of its link is revoked', async () => {
     const before = await issued()
-    const link = rowsOf(mesh.hubLog)[before]?.obj?.['link'] as { readonly x5t: string }
-    await mesh.out(['revoke', link.x5t, '--yes', '--since', '10m', '--reason', 'copied'])
+    const { attestation } = await inspect()
+    const link = attestation?.link?.x5t ?? ''
+    assert.deepEqual(rowsOf(mesh.hubLog)[before]?.obj?.['link'], attestation?.link)
+    await mesh.out(['revoke', link, '--yes', '--since', '10m', '--reason', 'copied'])
     await renewedSince(before)
     await mesh.programs.awaitNode('n1')
     await runs('second')
