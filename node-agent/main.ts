@@ -8,7 +8,7 @@ import { ZtError } from '#shared/errors/error.ts'
 import { systemClock } from '#shared/host/clock.ts'
 import { createLogger } from '#shared/host/logger.ts'
 import { runProgram } from '#shared/host/program.ts'
-import { parseJoinString } from '#shared/protocol/admission.ts'
+import { notJoinString, parseJoinString } from '#shared/protocol/admission.ts'
 import { NodeAgent, runAs } from './agent.ts'
 import { loadNodeConfig, type NodeConfig } from './config.ts'
 import { join } from './join.ts'
@@ -58,9 +58,11 @@ function readJoinString(file: string): string {
   try {
     bytes = readFileSync(file === '-' ? STDIN : file)
   } catch {
-    throw new ZtError('ZT-403-JOIN', 'the join string cannot be read')
+    throw new ZtError('ZT-403-JOIN', 'the join string cannot be read', {
+      details: { hint: 'name a file that this user may read, or - for standard input' },
+    })
   }
-  if (bytes.length > MAX_JOIN_BYTES) throw new ZtError('ZT-403-JOIN', 'the join string is too long')
+  if (bytes.length > MAX_JOIN_BYTES) throw notJoinString('the join string is too long')
   return bytes.toString('utf8')
 }
 

@@ -21,9 +21,8 @@ export async function runProgram({ name, main, onFault }: Program): Promise<void
       : new ZtError('ZT-500-INTERNAL', 'internal error', { cause: error })
     const entry = ERROR_CODES.get(known.code)
     if (entry?.exit !== USAGE) onFault?.(known)
-    process.stderr.write(
-      `${name}: error: ${known.code} ${known.message}\n${name}: hint: ${entry?.remedy ?? ''}\n`,
-    )
+    const { hint = entry?.remedy ?? '' } = known.details
+    process.stderr.write(`${name}: error: ${known.code} ${known.message}\n${name}: hint: ${String(hint)}\n`)
     process.exit(entry?.exit ?? 1)
   }
   process.on('unhandledRejection', fail)

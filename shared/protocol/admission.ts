@@ -292,12 +292,19 @@ export function encodeJoinString(ticket: JoinTicket): string {
 export function parseJoinString(text: string): JoinTicket {
   const trimmed = text.endsWith('\n') ? text.slice(0, -1) : text
   try {
-    if (!trimmed.startsWith(JOIN_PREFIX)) throw new ZtError('ZT-403-JOIN', 'text is not a join string')
+    if (!trimmed.startsWith(JOIN_PREFIX)) throw notJoinString('text is not a join string')
     const json = decodeBase64url(trimmed.slice(JOIN_PREFIX.length), 'join string')
     return joinTicket(parseStrictJson(json, { maxBytes: MAX_JOIN_BYTES }), '')
   } catch (error) {
     if (!isZtError(error) || error.code === 'ZT-403-JOIN') throw error
     // The cause could quote the secret: it is dropped on purpose.
-    throw new ZtError('ZT-403-JOIN', 'join string is damaged')
+    throw notJoinString('join string is damaged')
   }
+}
+
+/** The ZT-403-JOIN for what is no join string: the hint says what one is. */
+export function notJoinString(message: string): ZtError {
+  return new ZtError('ZT-403-JOIN', message, {
+    details: { hint: 'give it the whole line that `ztctl node join-token NAME` printed, and nothing else' },
+  })
 }

@@ -68,6 +68,10 @@ describe('the node agent as a program', () => {
     const { status, stderr } = run(['join', '--config', file, '--join-file', '-'], 'ztjoin_c2VjcmV0')
     assert.equal(status, 4)
     assert.match(stderr, /ZT-403-JOIN/)
+    assert.match(
+      stderr,
+      /^node-agent: hint: give it the whole line that `ztctl node join-token NAME` printed/m,
+    )
     assert.ok(!stderr.includes('c2VjcmV0'))
   })
 })

@@ -5,11 +5,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Policy } from '#hub/authority/policy.ts'
+import { issueJoinToken } from '#hub/admission/join-token.ts'
 import { Registry } from '#hub/registry/registry.ts'
 import { Denials } from '#hub/revocation/denials.ts'
 import { Revocation } from '#hub/revocation/revocation.ts'
 import { createSqliteStore, openSqliteStore } from '#hub/store/sqlite.ts'
 import type { HubStore } from '#hub/store/store.ts'
+import { decodeBase64url } from '#shared/encoding/base64url.ts'
+import { sha256 } from '#shared/encoding/digest.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import type { Identity } from '#shared/identity/identity.ts'
 import { parseNodeName, parseTrustDomain } from '#shared/identity/names.ts'
@@ -89,6 +92,40 @@ describe('the registry', () => {
     await registry.joinToken({ node: parseNodeName('n2') }, by(alice))
     await registry.revoke({ id: bob.id, reason: 'left' }, by(alice))
     assert.deepEqual(await store.joinTokens.outstanding(TEST_NOW), ['n2'])
+  })
+
+  const joinOne = async (): Promise<void> => {
+    const { token } = await issueJoinToken(store, {
+      node: NODE,
+      replace: false,
+      createdBy: alice.id,
+      now: TEST_NOW,
+    })
+    const hash = sha256(decodeBase64url(token, 'token'))
+    const log = { origin: 'o', vkey: 'v' }
+    await store.joinTokens.redeem({ hash, node: NODE, device: Buffer.alloc(91), log, now: TEST_NOW })
+    await store.nodes.attest({ name: NODE, lvl: 2, boot: 'b', log, now: TEST_NOW })
+  }
+
+  it('lists no assurance for a name whose machine is forgotten', async () => {
+    const listed = async (): Promise<unknown> => {
+      const [node] = (await registry.list(by(alice))).result.nodes
+      return [node?.state, node?.lvl]
+    }
+    await joinOne()
+    assert.deepEqual(await listed(), ['joined', 2])
+    await store.nodes.allow(NODE)
+    assert.equal((await store.nodes.find(NODE))?.lvl, 2)
+    assert.deepEqual(await listed(), ['invited', 0])
+  })
+
+  it('says how a name is taken over, to who asks for a token for one that is taken', async () => {
+    await joinOne()
+    await assert.rejects(registry.joinToken({ node: NODE }, by(alice)), {
+      code: 'ZT-403-JOIN',
+      details: { hint: 'for a machine that is to take it over: ztctl node join-token n1 --replace' },
+    })
+    await registry.joinToken({ node: NODE, replace: true }, by(alice))
   })
 
   it('makes no join token for who is revoked while its row is being written', async () => {
