@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { FLAGS, type FlagName, type FlagSpec } from '#ops/ztctl/grammar/flags.ts'
 import { usageLine } from '#ops/ztctl/grammar/parse.ts'
 import { GLOBAL_FLAGS, VERBS } from '#ops/ztctl/grammar/verbs.ts'
-import { EXIT_STATUSES, REMOTE_EXIT_STATUSES } from '#ops/ztctl/output/help-text.ts'
+import {
+  CAPABILITY_ROWS,
+  EXIT_STATUSES,
+  REMOTE_EXIT_STATUSES,
+  RESERVED_CAPABILITY_ROWS,
+} from '#ops/ztctl/output/help-text.ts'
 
 const INTRODUCTION = `# ztctl
 
@@ -42,7 +47,11 @@ is in doubt. \`ps\`, \`logs\`, \`run\`, \`node ls\` and \`audit verify\` show th
 warning on stderr, also after \`allow\`. A reader that cannot have the deny list fails with \`ZT-503-DENY-LIST\`; output that
 was followed for more than 15 s is looked at again at its end. \`audit verify --save\` keeps the signed list, and
 \`--file\` reads the one beside the copy, or the hub's log, or says that it is not known (exit code 7). Processes go on unless
-\`--kill\` is given.
+\`--kill\` is given. \`allow\` of who is not revoked is refused (\`ZT-409-NOT-REVOKED\`).
+
+**Nodes that cannot be asked.** A node that does not answer is named, in \`errors\` and on stderr, with exit code 8. One that
+is revoked, or was allowed again and has not joined since, nobody may ask: \`ps\`, \`revoke --kill\` and a process that is
+not found name it (\`notAsked\` in the JSON of \`ps\`), and \`audit verify\` shows what the hub anchored of its log.
 
 **kill.** TERM, then KILL for what is left of the tree after \`--grace\` (10 s). With \`-s\` and no \`--grace\` the signal is
 all that is sent.
@@ -64,16 +73,35 @@ A context file for \`login --context-file\`: \`{"hub": "https://HOST:PORT", "hub
 with \`name\` and \`td\` if wanted.
 `
 
+const CAPABILITIES_HEAD = `## Capabilities
+
+What \`--cap\` names. Without it a process gets the first four; \`--cap CAP\` gives what is named instead, \`--cap +CAP\` adds to
+it. Policy decides, and then the node: it gives those in its \`allow.capabilities\` ([node-agent.md](node-agent.md)).
+
+`
+const RESERVED_HEAD = `These can be named, so that policy can speak of them; no node of this version gives them (\`ZT-412-FACT\`):
+
+`
+
 /** The whole text of docs/ztctl.md. */
 export function ztctlDoc(): string {
   return [
     INTRODUCTION,
     `## Verbs\n\n${table(['usage', 'what it does'], verbRows())}`,
     `## Flags\n\n${table(['flag', 'meaning', 'variable', 'verbs'], flagRows())}`,
+    `${CAPABILITIES_HEAD}${capabilityTable(CAPABILITY_ROWS)}`,
+    `${RESERVED_HEAD}${capabilityTable(RESERVED_CAPABILITY_ROWS)}`,
     `## Exit codes\n\n${table(['code', 'meaning'], EXIT_STATUSES)}`,
     `\`run\`, and \`logs -f\` and \`spawn -f\`, answer with the program's own:\n\n${table(['code', 'meaning'], REMOTE_EXIT_STATUSES)}`,
     BEHAVIOUR,
   ].join('\n')
+}
+
+function capabilityTable(rows: readonly (readonly [string, string])[]): string {
+  return table(
+    ['capability', 'what it gives'],
+    rows.map(([name, gives]) => [code(name), gives]),
+  )
 }
 
 function verbRows(): readonly (readonly string[])[] {

@@ -7,7 +7,7 @@ import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { parseProcId, type ProcId } from '#shared/identity/names.ts'
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
 import { parseCommand, type OutputRequest, type SpawnCommand } from '#shared/protocol/command.ts'
-import { DEFAULT_CAPABILITIES, identityAgent } from '#shared/protocol/sandbox-capability.ts'
+import { DEFAULT_CAPABILITIES, identityAgent, isCapability } from '#shared/protocol/sandbox-capability.ts'
 import type { Flags, Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 
@@ -71,6 +71,9 @@ function readCaps(flags: Flags): readonly string[] {
   const given = flags.all('cap')
   const named = given.filter((cap) => !cap.startsWith('+'))
   const added = given.filter((cap) => cap.startsWith('+')).map((cap) => cap.slice(1))
+  const unknown = [...named, ...added].find((cap) => !isCapability(cap))
+  if (unknown !== undefined)
+    throw usageError(`${quoted(unknown)} is no capability`, '`ztctl help spawn` and docs/ztctl.md list them')
   const base = named.length > 0 ? named : DEFAULT_CAPABILITIES
   const caps = [...new Set([...base, ...added])].toSorted()
   if (identityAgent(caps) !== undefined && caps.includes('read_anywhere'))
@@ -118,9 +121,7 @@ function asUsage<T>(parse: () => T): T {
     if (!isZtError(error, 'ZT-422-SCHEMA')) throw error
     throw new ZtError('ZT-400-USAGE', `the command cannot be sent: ${error.message}`, {
       cause: error,
-      details: {
-        hint: 'names of variables are A-Z, a-z, 0-9 and _; capabilities are listed in docs/ztctl.md',
-      },
+      details: { hint: 'names of variables are A-Z, a-z, 0-9 and _; no text holds a NUL' },
     })
   }
 }

@@ -121,7 +121,11 @@ const TABLE = {
     env: 'ZTMESH_OUTPUT',
     summary: 'table or json',
   },
-  quiet: { kind: 'switch', short: 'q', summary: 'print ids or names only' },
+  quiet: {
+    kind: 'switch',
+    short: 'q',
+    summary: 'print ids, names or the version only; `pcr-policy show` the signed note, `can-i` nothing',
+  },
   reason: { kind: 'text', placeholder: 'TEXT', summary: 'why, for the record' },
   replace: { kind: 'switch', summary: 'the new machine may take the name over from the one that has it' },
   'request-timeout': {

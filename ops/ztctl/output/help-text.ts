@@ -1,4 +1,5 @@
 // Help as text: examples first, then usage, then flags, all out of the tables of the grammar.
+import { CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
 import { flagSpec, type FlagName } from '../grammar/flags.ts'
 import { usageLine } from '../grammar/parse.ts'
 import type { VerbSpec } from '../grammar/verb-spec.ts'
@@ -51,6 +52,18 @@ export const EXIT_STATUSES: readonly (readonly [string, string])[] = [
 /** The exit statuses of `run` and `logs -f`. */
 export const REMOTE_EXIT_STATUSES: readonly (readonly [string, string])[] = REMOTE_EXIT
 
+/** The capabilities that nodes give, and what each gives. */
+export const CAPABILITY_ROWS: readonly (readonly [string, string])[] = rowsOf(false)
+/** Those that have a name only. */
+export const RESERVED_CAPABILITY_ROWS: readonly (readonly [string, string])[] = rowsOf(true)
+
+function rowsOf(wanted: boolean): readonly (readonly [string, string])[] {
+  return CAPABILITIES.filter(({ reserved = false }) => reserved === wanted).map(({ name, gives }) => [
+    name,
+    gives,
+  ])
+}
+
 /** What `ztctl` alone prints. */
 export function renderOverview(): string {
   const groups = GROUPS.map(([title, names]) => {
@@ -78,8 +91,18 @@ export function renderVerbHelp(verb: VerbSpec): string {
     `Usage:\n  ${usageLine(verb)}\n`,
     ...(verb.flags.length === 0 ? [] : [`Flags:\n${flagText(verb.flags)}`]),
     `Flags of every verb:\n${flagText(GLOBAL_FLAGS)}`,
+    ...capabilityText(verb),
     ...exitText(verb),
   ].join('\n')
+}
+
+function capabilityText({ flags }: VerbSpec): readonly string[] {
+  if (!flags.includes('cap')) return []
+  const reserved = RESERVED_CAPABILITY_ROWS.map(([name]) => name).join(', ')
+  return [
+    `Capabilities:\n${indent(CAPABILITY_ROWS)}`,
+    `Capabilities that no node of this version gives:\n  ${reserved}\n`,
+  ]
 }
 
 function exitText(verb: VerbSpec): readonly string[] {

@@ -97,6 +97,15 @@ describe('a spawn command', () => {
     })
   }
 
+  it('says of a capability that does not exist which it is, and where they are listed', () => {
+    for (const cap of ['bogus', '+bogus'])
+      assert.throws(() => command('--cap', cap, '--', 'x'), {
+        code: 'ZT-400-USAGE',
+        message: '"bogus" is no capability',
+        details: { hint: '`ztctl help spawn` and docs/ztctl.md list them' },
+      })
+  })
+
   it('does not repeat a value that may be a secret', () => {
     assert.throws(
       () => command('-e', 'hunter2', '--', 'x'),

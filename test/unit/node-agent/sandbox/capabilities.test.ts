@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { parseCapabilities } from '#node-agent/sandbox/capabilities.ts'
-import { DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
+import { ENFORCED_CAPABILITIES, parseCapabilities } from '#node-agent/sandbox/capabilities.ts'
+import { CAPABILITIES, DEFAULT_CAPABILITIES } from '#shared/protocol/sandbox-capability.ts'
 
 it('enforces every capability of the default bundle', () => {
   assert.deepEqual([...parseCapabilities(DEFAULT_CAPABILITIES)], DEFAULT_CAPABILITIES)
+})
+
+it('enforces exactly those that are listed as given', () => {
+  const given = CAPABILITIES.filter(({ reserved }) => reserved !== true).map(({ name }) => name)
+  assert.deepEqual(given, [...ENFORCED_CAPABILITIES, 'identity:AGENT'])
 })
 
 it('takes an empty bundle, which grants nothing', () => {
