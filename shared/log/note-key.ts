@@ -11,8 +11,14 @@ const SEED_BYTES = 32
 // RFC 8410 §7: the fixed part of a PKCS#8 Ed25519 key, before its seed.
 const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-/** A new key: the text is a secret. ZT-422-NOTE if the name cannot be that of a note key. */
-export function generateNoteKey(name: string): { readonly signer: NoteSigner; readonly secret: string } {
+export interface NoteKey {
+  readonly signer: NoteSigner
+  /** its text */
+  readonly secret: string
+}
+
+/** A new key. ZT-422-NOTE if the name cannot be that of a note key. */
+export function generateNoteKey(name: string): NoteKey {
   const { privateKey } = generateKeyPairSync('ed25519')
   const signer = createNoteSigner(name, privateKey)
   const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(PKCS8_HEAD.length)

@@ -129,11 +129,14 @@ export interface TrustResults {
 
 export type TrustOp = keyof TrustParams
 
+/** rungs of one request: one a day */
+export const rungsField: Parser<number> = integer({ min: 1, max: 30 })
+
 export const TRUST_PARAMS: { readonly [Op in TrustOp]: Parser<TrustParams[Op]> } = {
   'bundle.show': empty,
   'bundle.import': object({ bundle: statementField }),
   'ladder.status': empty,
-  'ladder.request': object({ rungs: integer({ min: 1, max: 30 }), fresh: boolean }),
+  'ladder.request': object({ rungs: rungsField, fresh: boolean }),
   'ladder.import': object({ response: deflatedField }),
   'ladder.usage': empty,
   'ceremony.anchor': object({

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { denyTarget } from '#ops/ztctl/client/revocation.ts'
 import { fetchQuarantine, lookAgain } from '#ops/ztctl/client/quarantine.ts'
 import { parseMoment } from '#ops/ztctl/grammar/moment.ts'
-import { ZtError } from '#shared/errors/error.ts'
+import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import type { DenyEntry } from '#shared/protocol/deny-list.ts'
 import { memorySink } from '#test/support/ztctl-io.ts'
@@ -33,7 +33,21 @@ describe('whom a revocation is about', () => {
     it(`is ${text}`, () => assert.deepEqual(denyTarget(text, CONTEXT), target))
 
   const refused = [`sha256:${hex}0`, 'sha256:', `sha1:${hex}`, `${thumbprint}A`, 'bob', '', hex]
-  for (const text of refused) it(`is not "${text}"`, () => assert.throws(() => denyTarget(text, CONTEXT)))
+  for (const text of refused)
+    it(`is not "${text}"`, () => assert.throws(() => denyTarget(text, CONTEXT), { code: 'ZT-400-USAGE' }))
+
+  const hints: Record<string, RegExp> = {
+    garbage: /node\/NAME.*operator\/NAME.*agent\/.*spiffe:\/\/.*fingerprint/,
+    '': /node\/NAME/,
+    'link/mac-mini': /node\/mac-mini.*fingerprint/,
+    'spiffe://mesh.example/link/mac-mini': /node\/mac-mini.*fingerprint/,
+  }
+  for (const [text, hint] of Object.entries(hints))
+    it(`is not "${text}", and the hint says what to write`, () =>
+      assert.throws(
+        () => denyTarget(text, CONTEXT),
+        (error) => isZtError(error, 'ZT-400-USAGE') && hint.test(String(error.details['hint'])),
+      ))
 })
 
 describe('a moment of the past', () => {
