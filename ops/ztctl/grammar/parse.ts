@@ -1,5 +1,6 @@
 // argv to Invocation. One pass, no guessing: a flag may stand before or after the verb, everything after `--` is the
-// remote argument vector and is never looked at, and whatever is not in the tables is refused with a suggestion.
+// remote argument vector and is never looked at (or operands, of a verb that runs nothing), and whatever is not in the
+// tables is refused with a suggestion.
 import { isFingerprint } from './fingerprint.ts'
 import { findLong, findShort, flagSpec, type FlagName } from './flags.ts'
 import { checkChoice, Flags, type Environment, type Invocation } from './invocation.ts'
@@ -17,14 +18,28 @@ interface Scanned {
 /** Reads a command line. Errors: ZT-400-USAGE, with details.hint. */
 export function parseCommandLine(argv: readonly string[], env: Environment): Invocation {
   const scanned = scan(argv)
-  const { verb, operands } = resolveVerb(scanned)
+  const { verb, operands, command } = withPlainWords(resolveVerb(scanned), scanned)
   const help = scanned.flags.has('help')
   checkFlags(verb, scanned.flags)
-  const invocation = { verb, flags: new Flags(scanned.flags, env), operands, command: scanned.command }
+  const invocation = { verb, flags: new Flags(scanned.flags, env), operands, command }
   if (help || verb.name === 'help') return helpFor(invocation, help)
   checkOperands(verb, operands)
-  checkCommand(verb, scanned.command)
+  checkCommand(verb, command)
   return invocation
+}
+
+interface Resolved {
+  readonly verb: VerbSpec
+  readonly operands: readonly string[]
+}
+
+// POSIX XBD 12.2, guideline 10: after `--` there are no flags any more. Where no program is named, operands are left.
+function withPlainWords(
+  { verb, operands }: Resolved,
+  { command }: Scanned,
+): Resolved & Pick<Invocation, 'command'> {
+  if (verb.command !== 'none') return { verb, operands, command }
+  return { verb, operands: [...operands, ...(command ?? [])], command: undefined }
 }
 
 function helpFor(invocation: Invocation, asked: boolean): Invocation {
@@ -107,7 +122,7 @@ function unknownFlag(shown: string, text: string): Error {
   return usageError(`unknown flag ${quoted(shown)}`, hint)
 }
 
-function resolveVerb(scanned: Scanned): { verb: VerbSpec; operands: readonly string[] } {
+function resolveVerb(scanned: Scanned): Resolved {
   const [first, second, ...others] = scanned.words
   if (first === undefined) return noVerb(scanned)
   const single = findVerb(first)
@@ -118,7 +133,7 @@ function resolveVerb(scanned: Scanned): { verb: VerbSpec; operands: readonly str
   throw usageError(`unknown verb ${quoted(first)}`, hint)
 }
 
-function noVerb(scanned: Scanned): { verb: VerbSpec; operands: readonly string[] } {
+function noVerb(scanned: Scanned): Resolved {
   const verb = findVerb('help')
   if (verb !== undefined && (scanned.flags.has('help') || isBare(scanned))) return { verb, operands: [] }
   throw usageError('no verb was given', '`ztctl help` lists the verbs')
@@ -135,7 +150,7 @@ interface GroupWords {
   readonly help: boolean
 }
 
-function groupVerb(words: GroupWords): { verb: VerbSpec; operands: readonly string[] } {
+function groupVerb(words: GroupWords): Resolved {
   const { group, second, others, help } = words
   const members = VERBS.filter((verb) => verb.name.startsWith(`${group} `))
   const helpVerb = findVerb('help')
@@ -176,9 +191,6 @@ function checkOperands(verb: VerbSpec, operands: readonly string[]): void {
 
 function checkCommand(verb: VerbSpec, command: readonly string[] | undefined): void {
   const usage = `usage: ${usageLine(verb)}`
-  if (command !== undefined && verb.command === 'none') {
-    throw usageError(`${verb.name} takes no command`, usage)
-  }
   if (verb.command === 'required' && (command?.[0] ?? '') === '') {
     throw usageError(`${verb.name} needs a command after --`, usage)
   }

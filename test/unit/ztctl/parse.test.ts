@@ -68,6 +68,15 @@ describe('a command line', () => {
     assert.throws(() => parse(`node revoke -V${print.slice(2)}`), { code: 'ZT-400-USAGE' })
   })
 
+  it('has operands after --, whatever they begin with, where no program is named', () => {
+    for (const line of ['revoke --yes -- -Yw6', '--yes revoke -- -Yw6']) {
+      const { operands, command } = parse(line)
+      assert.deepEqual([operands, command], [['-Yw6'], undefined], line)
+    }
+    assert.deepEqual(parse('kill a -- -b --').operands, ['a', '-b', '--'])
+    assert.deepEqual(parse('can-i spawn -n a -- -x').operands, ['spawn'])
+  })
+
   it('is never taken for a fingerprint where it could be a flag', () => {
     for (const verb of VERBS.filter(({ operands }) => operands.some(({ fingerprint }) => fingerprint)))
       for (const name of [...verb.flags, ...GLOBAL_FLAGS]) {
@@ -121,7 +130,8 @@ describe('refused, each with a hint:', () => {
     'a command without --': ['run -n a uname', /unexpected word "uname"/, /stands after `--`/],
     'no command after --': ['run -n a --', /needs a command/, /usage: ztctl run/],
     'no command at all': ['spawn -n a', /needs a command/, /-- CMD/],
-    'a command where none is taken': ['ps -- x', /takes no command/, /usage: ztctl ps/],
+    'a command where none is taken': ['ps -- x', /unexpected word "x"/, /usage: ztctl ps/],
+    'an operand too many after --': ['node revoke a -- -b', /unexpected word "-b"/, /usage/],
     'a word too many': ['node join-token a b', /unexpected word "b"/, /usage/],
     'a word too few': ['node join-token', /needs NAME/, /usage/],
     'a shell that is none': ['completion tcsh', /SHELL is not/, /bash, zsh, fish/],
