@@ -1,7 +1,7 @@
 // Ends what a denied identity has running, node by node, with the authority of who asks: each end is a capability, a
 // decision and a row of its own, like any other `kill`.
 import type { SpiffeId } from '#shared/identity/spiffe-id.ts'
-import { askNodes, chosenNodes, type NodeAnswer } from './fan-out.ts'
+import { askNodes, chosenNodes, type ChosenNodes, type NodeAnswer } from './fan-out.ts'
 import { listProcesses } from './find-process.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import type { Mesh } from './mesh.ts'
@@ -13,17 +13,18 @@ export interface Ended {
   readonly state: string
 }
 
+export interface Ending extends Pick<ChosenNodes, 'notAsked'> {
+  readonly answers: readonly NodeAnswer<readonly Ended[]>[]
+}
+
 /**
  * Ends every process of `owner` that is suspect by the list in force: of an identity that is denied all of them, of one
  * whose certificate is denied those that it may have been used for. A node that fails is in the answer.
  */
-export async function endProcesses(
-  owner: SpiffeId,
-  call: Invocation,
-  mesh: Mesh,
-): Promise<readonly NodeAnswer<readonly Ended[]>[]> {
+export async function endProcesses(owner: SpiffeId, call: Invocation, mesh: Mesh): Promise<Ending> {
   const suspect = await fetchQuarantine(mesh)
-  return askNodes(await chosenNodes(call, mesh), async (node) => {
+  const { asked, notAsked } = await chosenNodes(call, mesh)
+  const answers = await askNodes(asked, async (node) => {
     const running = (await listProcesses(mesh, node, false)).filter((entry) => entry.state === 'running')
     const meant = running.filter(
       (entry) => entry.owner === owner && suspect.of({ id: owner, began: entry.began }) !== undefined,
@@ -36,4 +37,5 @@ export async function endProcesses(
     }
     return ended
   })
+  return { answers, notAsked }
 }

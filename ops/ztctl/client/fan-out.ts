@@ -1,10 +1,11 @@
 // One question to several nodes at once. No node is silently left out: one that does not answer is in the result.
 import { isZtError, type ZtError } from '#shared/errors/error.ts'
 import { isName } from '#shared/identity/names.ts'
+import type { NodeEntry } from '#shared/protocol/hub-ops.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
 import type { Io } from '../io.ts'
-import { remark } from '../output/report-error.ts'
+import { remark, warn } from '../output/report-error.ts'
 import type { Mesh } from './mesh.ts'
 
 export type NodeAnswer<T> =
@@ -16,12 +17,39 @@ const REACHABLE: readonly string[] = ['joined', 'drifted', 'distrusted']
 const AT_ONCE = 16
 const PARTIAL = 8
 
+/** A node that had joined and cannot be asked now; `state` as `node ls` says it. */
+export interface NotAsked {
+  readonly node: string
+  readonly state: NodeEntry['state']
+}
+
+export interface ChosenNodes {
+  readonly asked: readonly string[]
+  readonly notAsked: readonly NotAsked[]
+}
+
 /** The nodes of -n, else all that have joined. Errors: ZT-400-USAGE, and those of Mesh.hub(). */
-export async function chosenNodes(call: Invocation, mesh: Mesh): Promise<readonly string[]> {
+export async function chosenNodes(call: Invocation, mesh: Mesh): Promise<ChosenNodes> {
   const given = namedNodes(call)
-  if (given.length > 0) return given
+  if (given.length > 0) return { asked: given, notAsked: [] }
   const { nodes } = await mesh.hub('node.list', {})
-  return nodes.filter((node) => REACHABLE.includes(node.state)).map((node) => node.name)
+  const isReachable = ({ state }: NodeEntry): boolean => REACHABLE.includes(state)
+  return {
+    asked: nodes.filter(isReachable).map(({ name }) => name),
+    notAsked: nodes
+      .filter((node) => !isReachable(node) && node.joined !== null)
+      .map(({ name, state }) => ({ node: name, state })),
+  }
+}
+
+/** `revoked`, or what became of a node since. */
+export function reasonOf({ state }: Pick<NotAsked, 'state'>): string {
+  return state === 'revoked' ? 'revoked' : 'allowed again, but not joined since'
+}
+
+/** Names the nodes that were left out: what they have is in no answer. */
+export function sayNotAsked(nodes: readonly NotAsked[], io: Io): void {
+  for (const each of nodes) warn(`${each.node} was not asked: it is ${reasonOf(each)}`, io)
 }
 
 /** The nodes of -n, each once. Errors: ZT-400-USAGE for a name that no node can have. */

@@ -3,7 +3,7 @@ import { ZtError } from '#shared/errors/error.ts'
 import type { ProcEntry } from '#shared/protocol/results.ts'
 import type { Invocation } from '../grammar/invocation.ts'
 import { quoted, usageError } from '../grammar/usage-error.ts'
-import { askNodes, chosenNodes, namedNodes, type NodeAnswer } from './fan-out.ts'
+import { askNodes, chosenNodes, namedNodes, reasonOf, type ChosenNodes, type NodeAnswer } from './fan-out.ts'
 import type { Mesh } from './mesh.ts'
 
 export interface FoundProcess {
@@ -11,8 +11,7 @@ export interface FoundProcess {
   readonly entry: ProcEntry
 }
 
-interface Wanted {
-  readonly nodes: readonly string[]
+interface Wanted extends ChosenNodes {
   /** an id or the beginning of one, with its `p-` */
   readonly prefix: string
   readonly text: string
@@ -21,7 +20,7 @@ interface Wanted {
 /** The one process that `text` means. Errors: ZT-404-PROC, ZT-400-USAGE when it means several, those of the nodes. */
 export async function findProcess(text: string, call: Invocation, mesh: Mesh): Promise<FoundProcess> {
   const wanted = await parseWanted(text, call, mesh)
-  const answers = await askNodes(wanted.nodes, (node) => listProcesses(mesh, node, true))
+  const answers = await askNodes(wanted.asked, (node) => listProcesses(mesh, node, true))
   const found = answers.flatMap((answer) =>
     answer.ok ? answer.value.map((entry) => ({ node: answer.node, entry })) : [],
   )
@@ -47,12 +46,12 @@ async function parseWanted(text: string, call: Invocation, mesh: Mesh): Promise<
       'leave out -n, or the NODE/ before the id',
     )
   }
-  const nodes = node === undefined ? await chosenNodes(call, mesh) : [node]
-  return { nodes, prefix: id.startsWith('p-') ? id : `p-${id}`, text }
+  const chosen = node === undefined ? await chosenNodes(call, mesh) : { asked: [node], notAsked: [] }
+  return { ...chosen, prefix: id.startsWith('p-') ? id : `p-${id}`, text }
 }
 
 function onlyMatch(
-  { prefix, text, nodes }: Wanted,
+  { prefix, text, asked, notAsked }: Wanted,
   found: readonly FoundProcess[],
   answers: readonly NodeAnswer<unknown>[],
 ): FoundProcess {
@@ -66,5 +65,7 @@ function onlyMatch(
   }
   // "No such process" may be said only by nodes that were asked.
   for (const answer of answers) if (!answer.ok) throw answer.error
-  throw new ZtError('ZT-404-PROC', `no process ${quoted(text)} on ${nodes.join(', ') || 'any node'}`)
+  const others = notAsked.map((each) => `${each.node} (${reasonOf(each)})`).join(', ')
+  const message = `no process ${quoted(text)} on ${asked.join(', ') || 'any node'}`
+  throw new ZtError('ZT-404-PROC', others === '' ? message : `${message}; not asked: ${others}`)
 }

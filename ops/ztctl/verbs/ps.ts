@@ -1,4 +1,5 @@
-// ztctl ps: processes of all nodes, or of those that -n names. A node that does not answer is named, never left out.
+// ztctl ps: processes of all nodes, or of those that -n names. A node that does not answer, or that nobody may ask, is
+// named, never left out in silence.
 import type { Suspicion } from '#shared/protocol/quarantine.ts'
 import type { ProcEntry } from '#shared/protocol/results.ts'
 import { exitText } from '../client/exit-code.ts'
@@ -8,10 +9,13 @@ import {
   concludeFanOut,
   failuresOf,
   requireSome,
+  sayNotAsked,
+  type ChosenNodes,
   type NodeAnswer,
 } from '../client/fan-out.ts'
 import { listProcesses } from '../client/find-process.ts'
 import { withMesh } from '../client/live-mesh.ts'
+import type { Mesh } from '../client/mesh.ts'
 import { fetchQuarantine, quarantinedJson, warnOf } from '../client/quarantine.ts'
 import { rememberNames } from '../completion/names.ts'
 import type { Invocation } from '../grammar/invocation.ts'
@@ -25,14 +29,16 @@ interface Item {
   readonly suspicion: Suspicion | undefined
 }
 
+interface Listed extends Pick<ChosenNodes, 'notAsked'> {
+  readonly answers: readonly NodeAnswer<readonly ProcEntry[]>[]
+}
+
 export async function execute(call: Invocation, io: Io): Promise<number> {
-  const all = call.flags.has('all')
-  const { answers, quarantine, nodeId } = await withMesh({ call, io }, async ({ current }) => {
-    const listed = async (): Promise<readonly NodeAnswer<readonly ProcEntry[]>[]> =>
-      askNodes(await chosenNodes(call, current), (node) => listProcesses(current, node, all))
-    const [answered, known] = await Promise.all([listed(), fetchQuarantine(current)])
-    return { answers: answered, quarantine: known, nodeId: (name: string) => current.nodeId(name) }
+  const { answers, notAsked, quarantine, nodeId } = await withMesh({ call, io }, async ({ current }) => {
+    const [listed, known] = await Promise.all([listAll(call, current), fetchQuarantine(current)])
+    return { ...listed, quarantine: known, nodeId: (name: string) => current.nodeId(name) }
   })
+  sayNotAsked(notAsked, io)
   requireSome(answers)
   const items = answers.flatMap((answer) =>
     answer.ok
@@ -47,10 +53,16 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
     items.map(({ node, entry }) => `${node}/${entry.proc}`),
     io.env,
   )
-  printListing({ ...listing(items, io), extra: { errors: failuresOf(answers) } }, call, io)
+  printListing({ ...listing(items, io), extra: { errors: failuresOf(answers), notAsked } }, call, io)
   for (const { node, entry, suspicion } of items)
     if (suspicion !== undefined) warnOf(`${node}/${entry.proc}`, suspicion, io)
   return concludeFanOut(answers, io)
+}
+
+async function listAll(call: Invocation, mesh: Mesh): Promise<Listed> {
+  const all = call.flags.has('all')
+  const { asked, notAsked } = await chosenNodes(call, mesh)
+  return { answers: await askNodes(asked, (node) => listProcesses(mesh, node, all)), notAsked }
 }
 
 function listing(items: readonly Item[], io: Io): Listing<Item> {

@@ -3,7 +3,7 @@ import type { DenyTarget, Grounds } from '#shared/protocol/hub-ops.ts'
 import { confirm } from '../client/confirm.ts'
 import { currentContext } from '../client/contexts.ts'
 import { endProcesses, type Ended } from '../client/end-processes.ts'
-import { concludeFanOut } from '../client/fan-out.ts'
+import { concludeFanOut, sayNotAsked } from '../client/fan-out.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import {
   denyTarget,
@@ -58,8 +58,9 @@ async function endAndReport(done: RevocationOutcome, { call, io, mesh }: Asked):
   if (!isJson) reportRevocation(done, call, io)
   let ended: readonly Ended[] = []
   try {
-    const answers = await endProcesses(done.id, call, mesh)
+    const { answers, notAsked } = await endProcesses(done.id, call, mesh)
     ended = answers.flatMap((answer) => (answer.ok ? answer.value : []))
+    sayNotAsked(notAsked, io)
     return concludeFanOut(answers, io)
   } catch (error) {
     warn('the revocation is in force, but what runs could not be ended', io)
