@@ -8,7 +8,7 @@ import { isZtError, ZtError } from '#shared/errors/error.ts'
 import { askNodes, namedNodes, type NodeAnswer } from '../client/fan-out.ts'
 import { currentContext, type Context } from '../client/contexts.ts'
 import { withMesh, type LiveMesh } from '../client/live-mesh.ts'
-import type { LogRequest, LogResult } from '#shared/protocol/hub-ops.ts'
+import type { LogRequest, LogResult, NodeEntry } from '#shared/protocol/hub-ops.ts'
 import type { Mesh } from '../client/mesh.ts'
 import { fetchDenyList } from '../client/quarantine.ts'
 import { currentUid } from '../client/user.ts'
@@ -26,6 +26,13 @@ import { SuspectRows, type Keeper } from './suspect-rows.ts'
 import type { WitnessedLog } from './witnessed.ts'
 
 const SILENCE_MS = 15_000
+const UNASKED: readonly NodeEntry['state'][] = ['revoked', 'invited']
+
+/** A node that nobody can ask for its log; `log` is what the hub's log says of it. */
+export interface UnaskedNode extends Pick<NodeEntry, 'name' | 'id'> {
+  readonly log: WitnessedLog | undefined
+  readonly why: NonNullable<LogOutcome['unasked']>
+}
 
 interface Setting {
   readonly context: Context
@@ -43,7 +50,7 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
   return withMesh({ call, io }, async (live) => {
     const hub = await verifyHub(live, { context, place, save })
     const mesh = live.current
-    const { asked, revoked } = await chooseNodes(call, mesh)
+    const { asked, unasked } = await chooseNodes(call, mesh, hub)
     const answers = await askNodes(asked, (node) => verifyNode(node, hub, { mesh, save }))
     await hub.compare(answers.flatMap((answer) => (answer.ok ? answer.value.held : [])))
     // Last, so that it knows whoever was denied while the logs were read.
@@ -53,8 +60,8 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
     return [
       { name: 'hub', origin: identity.origin, report, ...denials.count(hub.denied.rows) },
       ...answers.map((answer) => asOutcome(answer, denials)),
-      ...revoked.map((node) => revokedOutcome(node, hub)),
-      ...earlierEpochs(hub, [...asked, ...revoked]),
+      ...unasked.map((node) => unaskedOutcome(node, denials)),
+      ...earlierEpochs(hub, [...asked, ...unasked.map(({ name }) => name)]),
     ]
   })
 }
@@ -62,14 +69,15 @@ export async function verifyOnline(call: Invocation, io: Io): Promise<readonly L
 async function chooseNodes(
   call: Invocation,
   mesh: Mesh,
-): Promise<{ readonly asked: readonly string[]; readonly revoked: readonly string[] }> {
+  hub: HubLog,
+): Promise<{ readonly asked: readonly string[]; readonly unasked: readonly UnaskedNode[] }> {
   const named = namedNodes(call)
-  if (named.length > 0) return { asked: named, revoked: [] }
+  if (named.length > 0) return { asked: named, unasked: [] }
   const { nodes } = await mesh.hub('node.list', {})
-  const joined = nodes.filter(({ state }) => state !== 'invited')
-  const namesWhere = (isRevoked: boolean): string[] =>
-    joined.filter(({ state }) => (state === 'revoked') === isRevoked).map(({ name }) => name)
-  return { asked: namesWhere(false), revoked: namesWhere(true) }
+  return {
+    asked: nodes.filter(({ state }) => !UNASKED.includes(state)).map(({ name }) => name),
+    unasked: nodes.filter(({ state }) => UNASKED.includes(state)).flatMap((node) => unaskedNode(node, hub)),
+  }
 }
 
 /** What the deny list of this moment says, which is saved too, and the hub's log. Without the list nothing is known. */
@@ -89,16 +97,26 @@ async function denialsNow(live: LiveMesh, hub: HubLog, save: string | undefined)
   }
 }
 
-/** Nobody asks it any more, and no one may forget that it has a log. */
-function revokedOutcome(node: string, { witnessed }: HubLog): LogOutcome {
-  const log = witnessed.ofNode(node)
-  const note = 'revoked: it is not asked for its log'
-  if (log === undefined) return { name: node, origin: '', revoked: true, note }
+/** A node that cannot be asked; nothing for a name that was merely invited, as the hub's log knows no log of it. */
+function unaskedNode({ name, id, state }: NodeEntry, { witnessed }: HubLog): readonly UnaskedNode[] {
+  const log = witnessed.ofNode(name)
+  if (state === 'revoked') return [{ name, id, log, why: 'revoked' }]
+  return log === undefined ? [] : [{ name, id, log, why: 'allowed again' }]
+}
+
+/**
+ * Nobody asks it any more, and no one may forget that it has a log. Of its rows those are known to be quarantined that the
+ * hub anchored, because of the node itself: who did what in them only the node's log says.
+ */
+export function unaskedOutcome({ name, id, log, why }: UnaskedNode, denials: KnownDenials): LogOutcome {
+  const note = `${why === 'revoked' ? why : `${why}, but not joined since`}: it is not asked for its log`
+  if (log === undefined) return { name, origin: '', unasked: why, note }
   return {
-    name: node,
+    name,
     origin: log.origin,
-    revoked: true,
+    unasked: why,
     anchors: summaryOf(log),
+    ...denials.count(SuspectRows.unread(log), { id, witnessed: log }),
     note: `${note}; ${endOf(log)}`,
   }
 }

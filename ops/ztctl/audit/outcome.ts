@@ -24,8 +24,8 @@ export interface LogOutcome {
   /** as of when it is known who is denied, and of how many rows it is therefore not known */
   readonly asOf?: DeniedAsOf
   readonly unknownRows?: number
-  /** of a node that cannot be asked for its log */
-  readonly revoked?: true
+  /** of a node that cannot be asked for its log: why */
+  readonly unasked?: 'revoked' | 'allowed again'
   /** what is to be known and is no fault */
   readonly note?: string
   readonly failure?: { readonly code: ErrorCode; readonly message: string }
@@ -104,7 +104,9 @@ function statusOf(outcomes: readonly LogOutcome[]): number {
   const statuses = faults.map(({ code }) => ERROR_TABLE[code].exit)
   if (statuses.length === 0) return 0
   if (statuses.includes(INTEGRITY)) return INTEGRITY
-  return outcomes.length === 1 ? (statuses[0] ?? INTEGRITY) : PARTIAL
+  // A name that no node has is what every verb says it is: beside the hub nothing else was meant.
+  const isMistyped = outcomes.length === 2 && faults.every(({ code }) => code === 'ZT-404-NODE')
+  return outcomes.length === 1 || isMistyped ? (statuses[0] ?? INTEGRITY) : PARTIAL
 }
 
 interface Fault {
@@ -142,7 +144,7 @@ function quarantineText({ quarantined, report, unknownRows = 0 }: LogOutcome): s
 }
 
 function stateOf(outcome: LogOutcome): string {
-  if (outcome.revoked === true) return 'revoked'
+  if (outcome.unasked !== undefined) return outcome.unasked
   if (outcome.earlier === true) return 'earlier epoch'
   return faultOf(outcome)?.code ?? 'ok'
 }
@@ -153,7 +155,7 @@ function toJson(outcome: LogOutcome): Readonly<Record<string, unknown>> {
   return {
     log: name,
     origin,
-    ok: outcome.earlier === true || outcome.revoked === true ? null : fault === undefined,
+    ok: outcome.earlier === true || outcome.unasked !== undefined ? null : fault === undefined,
     rows: report?.rows ?? null,
     head: report === undefined ? null : { size: report.size, root: report.root },
     heads: report?.heads ?? null,

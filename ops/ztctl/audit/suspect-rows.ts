@@ -30,6 +30,13 @@ export class SuspectRows {
   readonly #times: number[] = []
   #size = 0
 
+  /** Of a log that cannot be had: how many rows of it the hub anchored, and of none what it says. */
+  static unread({ anchors }: WitnessedLog): SuspectRows {
+    const rows = new SuspectRows()
+    rows.#size = Math.max(0, ...anchors.map(({ size }) => size))
+    return rows
+  }
+
   take({ seq, ts, actor, obj }: RowBody): void {
     this.#size = seq + 1
     if (ts !== undefined) this.#times.push(ts)
