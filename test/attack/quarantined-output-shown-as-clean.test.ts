@@ -133,8 +133,9 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
   })
 
   describe('of a node', () => {
+    let lost = ''
     before(async () => {
-      await mesh.spawn('n2', ['true'])
+      lost = await mesh.spawn('n2', ['true'])
       await mesh.out(['node', 'revoke', 'n2', '--yes', '--since', '10m', '--reason', 'lost'])
     })
 
@@ -159,6 +160,22 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
       assert.equal((await mesh.ztctl(['node', 'inspect', 'n1'])).stderr, '')
     })
 
+    it('is not passed over in silence by ps, logs and kill, which cannot ask the node', async () => {
+      const warning = 'ztctl: warning: n2 was not asked: it is revoked\n'
+      const { code, stdout, stderr } = await mesh.ztctl(['ps', '-a', '-o', 'json'])
+      assert.equal(code, 0, stderr)
+      assert.ok(stderr.includes(warning), stderr)
+      assert.deepEqual((JSON.parse(stdout) as { notAsked: unknown }).notAsked, [
+        { node: 'n2', state: 'revoked' },
+      ])
+      assert.ok((await mesh.ztctl(['ps'])).stderr.includes(warning))
+      for (const verb of ['logs', 'kill']) {
+        const said = await mesh.ztctl([verb, lost])
+        assert.equal(said.code, 3)
+        assert.match(said.stderr, / on n1; not asked: n2 \(revoked\) \(ZT-404-PROC\)/)
+      }
+    })
+
     it('is named by audit verify, though the node is not asked', async () => {
       const report = await mesh.json<{ items: (LogItem & { note: string | null })[] }>(['audit', 'verify'])
       const n2 = report.items.find(({ log }) => log === 'n2')
@@ -181,5 +198,49 @@ describe('what a revoked certificate did', { skip: needsMesh }, () => {
       const n2 = items.find(({ log }) => log.endsWith('audit.db'))
       assert.equal((n2?.quarantined as { rows: number } | undefined)?.rows, n2?.rows)
     })
+  })
+})
+
+describe('what a node did that is allowed again, and has not joined since', { skip: needsMesh }, () => {
+  let mesh: TestMesh
+  before(async () => {
+    // Short lives: a revocation can be lifted when the last certificate has ended.
+    mesh = await startTestMesh({ nodes: ['n1', 'n2'], hub: { svidTtlS: 8 } })
+    await mesh.out(['node', 'join-token', 'n3'])
+    await mesh.spawn('n2', ['true'])
+    await mesh.out(['node', 'revoke', 'n2', '--yes', '--since', '10m', '--reason', 'lost'])
+    await mesh.programs.kill('n2')
+    const { stderr } = await mesh.ztctl(['allow', 'node/n2'])
+    assert.match(stderr, /that takes another \d seconds \(ZT-403-REVOKED\)/)
+    await eventually('the last certificate to end', async () =>
+      (await mesh.ztctl(['allow', 'node/n2'])).code === 0 ? true : undefined,
+    )
+  })
+  after(() => mesh?.end())
+
+  it('is in the report of audit verify, with its marks; a name that was merely invited is not', async () => {
+    const { code, stdout, stderr } = await mesh.ztctl(['audit', 'verify', '-o', 'json'])
+    assert.equal(code, 0, stderr)
+    const { items } = JSON.parse(stdout) as { items: (LogItem & { note: string | null })[] }
+    assert.deepEqual(
+      items.map(({ log, ok }) => [log, ok]),
+      [
+        ['hub', true],
+        ['n1', true],
+        ['n2', null],
+      ],
+    )
+    const n2 = items[2]
+    assert.match(n2?.note ?? '', /^allowed again, .*; its last anchored head has size \d+ /)
+    assert.ok(n2?.quarantined !== 'unknown' && (n2?.quarantined?.rows ?? 0) > 0)
+    assert.match(stderr, /warning: n2: \d+ rows are quarantined because of \S+\/node\/n2: .*: lost$/m)
+    assert.match((await mesh.ztctl(['ps'])).stderr, /n2 was not asked: it is allowed again/)
+  })
+
+  it('is not made worse by allowing it, or a healthy node, once more', async () => {
+    for (const node of ['n1', 'n2'])
+      await mesh.refused(['allow', `node/${node}`], { exit: 1, code: 'ZT-409-NOT-REVOKED' })
+    assert.equal(await mesh.out(['run', '-n', 'n1', '--', 'printf', 'well']), 'well')
+    await mesh.refused(['audit', 'verify', '-n', 'nosuch'], { exit: 3, code: 'ZT-404-NODE' })
   })
 })
