@@ -192,6 +192,7 @@ export class Registry {
       state,
       // What the last machine had proved is kept, for the next one; a name without a machine proves nothing.
       lvl: state === 'invited' ? 0 : node.lvl,
+      svidKey: state === 'invited' ? null : node.svidKey,
       joined: node.joinedAt,
       seen: node.lastSeen,
       anchored: node.anchor?.at ?? null,
@@ -200,7 +201,8 @@ export class Registry {
 
   #invited(name: string): NodeEntry {
     const id = nodeId(this.#parts.trustDomain, name as NodeName)
-    return { name: name as NodeName, id, state: 'invited', lvl: 0, joined: null, seen: null, anchored: null }
+    const never = { joined: null, seen: null, anchored: null }
+    return { name: name as NodeName, id, state: 'invited', lvl: 0, svidKey: null, ...never }
   }
 }
 

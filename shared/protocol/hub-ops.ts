@@ -103,6 +103,8 @@ export interface NodeEntry {
   readonly state: NodeState
   /** level of assurance: 0 before joining, 1 join token, 2 TPM */
   readonly lvl: number
+  /** where the key of its newest SVID is; null before joining */
+  readonly svidKey: 'soft' | 'tpm' | null
   /** UTC, milliseconds; null before the first time */
   readonly joined: number | null
   readonly seen: number | null
@@ -246,6 +248,7 @@ const nodeEntry: Parser<NodeEntry> = object({
   id: spiffeIdField,
   state: oneOf(NODE_STATES),
   lvl: integer({ min: 0, max: 3 }),
+  svidKey: nullable(oneOf(['soft', 'tpm'])),
   joined: moment,
   seen: moment,
   anchored: moment,

@@ -1,9 +1,10 @@
 // How the proof of a node is shown. The hub's answer names the rows of its log that say the same.
+import type { NodeEntry } from '#shared/protocol/hub-ops.ts'
 import type { NodeAttestation, NodeInspection } from '#shared/protocol/node-inspection.ts'
 import { safeText } from '../output/safe-text.ts'
 import { rfc3339, shortDuration } from '../output/time.ts'
 
-export const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
+const ASSURANCE = ['-', 'join token', 'TPM', 'TPM + image'] as const
 
 const HOW = {
   'join-token': 'by its join token',
@@ -15,12 +16,18 @@ const SVID_KEY = {
   tpm: 'in the TPM, certified by it',
 } as const
 
+/** The level, in words; identity.md §4 T9: a key in memory is never shown as one in the TPM. */
+export function assuranceText({ lvl, svidKey }: Pick<NodeEntry, 'lvl' | 'svidKey'>): string {
+  const level = ASSURANCE[lvl] ?? String(lvl)
+  return lvl > 1 && svidKey === 'soft' ? `${level}, soft key` : level
+}
+
 /** Lines of a label and a value, for people. */
 export function inspectionText(node: NodeInspection, now: number): string {
   const lines: [string, string][] = [
     ['node', node.id],
     ['state', node.state],
-    ['assurance', ASSURANCE[node.lvl] ?? String(node.lvl)],
+    ['assurance', assuranceText({ lvl: node.lvl, svidKey: node.attestation?.svidKey ?? null })],
     ...attestationLines(node.attestation, now),
     ...policyLines(node),
     ...tpmLines(node, now),

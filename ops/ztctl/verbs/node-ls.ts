@@ -1,7 +1,7 @@
 // ztctl node ls
 import type { NodeEntry } from '#shared/protocol/hub-ops.ts'
 import type { Suspicion } from '#shared/protocol/quarantine.ts'
-import { ASSURANCE } from '../attestation/inspection.ts'
+import { assuranceText } from '../attestation/inspection.ts'
 import { withMesh } from '../client/live-mesh.ts'
 import { fetchQuarantine, quarantinedJson } from '../client/quarantine.ts'
 import { rememberNames } from '../completion/names.ts'
@@ -31,7 +31,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
       toRow: (node) => [
         node.name,
         node.state,
-        ASSURANCE[node.lvl] ?? String(node.lvl),
+        assuranceText(node),
         ago(node.joined),
         ago(node.seen),
         ago(node.anchored),
@@ -42,6 +42,7 @@ export async function execute(call: Invocation, io: Io): Promise<number> {
         id: node.id,
         state: node.state,
         assurance: node.lvl,
+        svidKey: node.svidKey,
         joined: rfc3339(node.joined ?? undefined),
         seen: rfc3339(node.seen ?? undefined),
         anchored: rfc3339(node.anchored ?? undefined),

@@ -109,6 +109,8 @@ describe('a hub that takes TPMs of one vendor', { skip: needsNats }, () => {
     await soft.renew()
     const { attestation } = await inspect('mini')
     assert.deepEqual([attestation?.lvl, attestation?.svidKey], [2, 'soft'])
+    const listed = (await ann.call('node.list', {})).nodes.find(({ name }) => name === 'mini')
+    assert.deepEqual([listed?.lvl, listed?.svidKey], [2, 'soft'])
     assert.equal(hubRows()[attestation?.rows.issued ?? -1]?.obj?.['svid_key'], 'soft')
     const own = mini.attestor()
     const another: Attestor = {

@@ -105,7 +105,7 @@ describe('what is shown of a proof', () => {
   it('names level, evidence, policy, rows and drift', () => {
     const text = inspectionText(node, NOW)
     for (const line of [
-      /^assurance +TPM$/m,
+      /^assurance +TPM, soft key$/m,
       /^proved +60s ago, by a quote of its TPM; row 41 of the hub's log$/m,
       /^svid +serial 01ab, 4m left; row 42 of the hub's log$/m,
       /^svid key +in the memory of the agent$/m,
@@ -114,6 +114,16 @@ describe('what is shown of a proof', () => {
     ])
       assert.match(text, line)
   })
+  it('says of a key in the TPM that it is there, and what the connection shows', () => {
+    const { attestation } = node
+    assert.ok(attestation !== null)
+    const link = { serial: '02cd', x5t: 'L'.repeat(43) }
+    const text = inspectionText({ ...node, attestation: { ...attestation, svidKey: 'tpm', link } }, NOW)
+    assert.match(text, /^assurance +TPM$/m)
+    assert.match(text, /^svid key +in the TPM, certified by it$/m)
+    assert.match(text, /^link +L{43}: its connection, with a key in memory$/m)
+  })
+
   it('says of a node without a TPM what it is', () => {
     const text = inspectionText({ ...node, lvl: 1, tpm: null, attestation: null, policy: null }, NOW)
     assert.match(text, /^assurance +join token$/m)

@@ -76,6 +76,7 @@ describe('hub operations', () => {
         joined: 1,
         seen: 2,
         anchored: null,
+        svidKey: null,
       },
     ]
     assert.equal(parseHubResult('node.list', { nodes }).nodes[0]?.anchored, null)
