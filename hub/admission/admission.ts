@@ -104,7 +104,7 @@ export class Admission {
 
   /**
    * Credentials for a node that proved itself. Throws ZT-401-NONCE, ZT-401-EVIDENCE, ZT-403-JOIN, ZT-403-PCR,
-   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, those of requestedKeys(), ZT-422-CSR-WISH,
+   * ZT-403-REVOKED, ZT-409-JOIN-SPENT, ZT-409-TPM, ZT-410-JOIN-EXPIRED, ZT-412-TPM, those of requestedKeys(),
    * ZT-422-NOTE, ZT-490-FORK, those of verifyProof(), and what the issuer throws.
    */
   async attest(request: AttestRequest): Promise<AttestResponse> {
