@@ -41,7 +41,7 @@ describe('a node whose SVID key is in its TPM', { skip: needsMesh }, () => {
     const before = await issued()
     const { attestation } = await inspect()
     const link = attestation?.link?.x5t ?? ''
-    assert.deepEqual(rowsOf(mesh.hubLog)[before]?.obj?.['link'], attestation?.link)
+    assert.deepEqual({ ...(rowsOf(mesh.hubLog)[before]?.obj?.['link'] as object) }, attestation?.link)
     await mesh.out(['revoke', link, '--yes', '--since', '10m', '--reason', 'copied'])
     await renewedSince(before)
     await mesh.programs.awaitNode('n1')
