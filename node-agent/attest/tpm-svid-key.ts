@@ -1,12 +1,11 @@
 // A key of an SVID that is made in the TPM and stays there: what the node says is signed by the TPM, and whoever reads the
 // agent's memory has nothing to sign with elsewhere. Between two signatures it is put aside as a context, which only this TPM
 // can load; the TPM's next reset ends it. A key that has failed once is given up: it is not asked again, and the node renews.
-import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import { ZtError } from '#shared/errors/error.ts'
 import { sha256 } from '#shared/encoding/digest.ts'
 import type { SigningKey } from '#shared/host/tpm/attester.ts'
-import { parsePublic2b } from '#shared/tpm/public.ts'
-import { parseTpmSignature } from '#shared/tpm/signature.ts'
+import { parsePublic2b, type TpmPublic } from '#shared/tpm/public.ts'
+import { parseTpmSignature, rawEcdsa, verifyTpmSignature } from '#shared/tpm/signature.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
 import type { TpmAccess } from './tpm-access.ts'
 
@@ -18,8 +17,6 @@ export interface SigningState {
   readonly waiting: number
 }
 
-const COORDINATE_BYTES = 32
-
 export class TpmSvidKey implements SigningState {
   /** DER SubjectPublicKeyInfo */
   readonly spki: Uint8Array
@@ -28,7 +25,7 @@ export class TpmSvidKey implements SigningState {
   /** Resolves when the key has failed to sign. */
   readonly lost: Promise<void>
   readonly #access: TpmAccess
-  readonly #publicKey: KeyObject
+  readonly #area: TpmPublic
   readonly #lose: () => void
   #isLost = false
   #waiting = 0
@@ -36,8 +33,8 @@ export class TpmSvidKey implements SigningState {
   private constructor(access: TpmAccess, key: SigningKey) {
     this.#access = access
     this.key = key
-    this.spki = spkiOfPublic(parsePublic2b(key.public))
-    this.#publicKey = createPublicKey({ key: Buffer.from(this.spki), format: 'der', type: 'spki' })
+    this.#area = parsePublic2b(key.public)
+    this.spki = spkiOfPublic(this.#area)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.lost = promise
     this.#lose = resolve
@@ -78,9 +75,11 @@ export class TpmSvidKey implements SigningState {
       requireWanted()
       const digest = sha256(data)
       const made = await this.#access.sign((tpm) => tpm.sign(this.key, digest), { ahead, requireWanted })
-      const signature = rawSignature(made)
-      if (verify('sha256', data, { key: this.#publicKey, dsaEncoding: 'ieee-p1363' }, signature))
-        return signature
+      const signature = parseTpmSignature(made)
+      if (signature.algorithm === 'ecdsa' && verifyTpmSignature(this.#area, signature, data)) {
+        const raw = rawEcdsa(signature, 'P-256')
+        if (raw !== undefined) return raw
+      }
       throw new ZtError('ZT-422-TPM', 'the tpm gave a signature that does not verify')
     } catch (error) {
       this.#isLost = true
@@ -90,20 +89,4 @@ export class TpmSvidKey implements SigningState {
       this.#waiting -= 1
     }
   }
-}
-
-function rawSignature(tpmt: Uint8Array): Uint8Array {
-  const signature = parseTpmSignature(tpmt)
-  if (signature.algorithm !== 'ecdsa' || signature.hash !== 'sha256')
-    throw new ZtError('ZT-422-TPM', 'the tpm signed in another way than the key is for')
-  const raw = new Uint8Array(2 * COORDINATE_BYTES)
-  for (const [part, end] of [
-    [signature.r, COORDINATE_BYTES],
-    [signature.s, 2 * COORDINATE_BYTES],
-  ] as const) {
-    if (part.length > COORDINATE_BYTES)
-      throw new ZtError('ZT-422-TPM', 'the tpm signed with a number too long')
-    raw.set(part, end - part.length)
-  }
-  return raw
 }

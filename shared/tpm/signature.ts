@@ -88,11 +88,17 @@ function verifyRsa(area: RsaPublic, { algorithm, hash, bytes }: RsaSignature, da
   return verify(hash, data, options, bytes)
 }
 
-function verifyEcdsa(area: EccPublic, { hash, r, s }: EcdsaSignature, data: Uint8Array): boolean {
-  const raw = new Uint8Array(2 * coordinateBytes(area.curve))
-  if (!putScalar(raw, r, area.curve)) return false
-  if (!putScalar(raw.subarray(coordinateBytes(area.curve)), s, area.curve)) return false
-  return verify(hash, data, { key: keyOfPublic(area), dsaEncoding: 'ieee-p1363' }, raw)
+/** `r || s` in full length, as JWS has it; undefined if a number is not from 1 to the group's order less 1. */
+export function rawEcdsa({ r, s }: EcdsaSignature, curve: EccPublic['curve']): Uint8Array | undefined {
+  const raw = new Uint8Array(2 * coordinateBytes(curve))
+  const isSound = putScalar(raw, r, curve) && putScalar(raw.subarray(coordinateBytes(curve)), s, curve)
+  return isSound ? raw : undefined
+}
+
+function verifyEcdsa(area: EccPublic, signature: EcdsaSignature, data: Uint8Array): boolean {
+  const raw = rawEcdsa(signature, area.curve)
+  if (raw === undefined) return false
+  return verify(signature.hash, data, { key: keyOfPublic(area), dsaEncoding: 'ieee-p1363' }, raw)
 }
 
 /** Writes `value` in full length at the start of `into`; false unless it is from 1 to the group's order less 1. */

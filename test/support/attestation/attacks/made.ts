@@ -14,11 +14,9 @@ import { HANDLE } from '#shared/tpm/constants.ts'
 import { create, createPrimary, load, type TpmBlob } from '#shared/tpm/object-calls.ts'
 import { STORAGE_PRIMARY } from '#shared/tpm/templates.ts'
 import { nameOf, parsePublic2b, type TpmPublic } from '#shared/tpm/public.ts'
-import { parseTpmSignature } from '#shared/tpm/signature.ts'
+import { parseTpmSignature, rawEcdsa } from '#shared/tpm/signature.ts'
 import { spkiOfPublic } from '#shared/tpm/spki.ts'
-import { verifyCsr } from '#shared/x509/csr.ts'
-import * as write from '#shared/x509/der-writer.ts'
-import { OID } from '#shared/x509/oid.ts'
+import { createCsrWith, verifyCsr } from '#shared/x509/csr.ts'
 import { claimOf, extraOf, type Asked } from '../asked.ts'
 import type { AttackCase, CaseEvidence, CaseKnowledge, ForZtmesh } from '../case.ts'
 import { transcriptOf } from '../requests.ts'
@@ -87,12 +85,13 @@ export async function tpmCsr(
   key: SigningKey,
 ): Promise<{ csr: Uint8Array; spki: Uint8Array }> {
   const spki = spkiOfPublic(parsePublic2b(key.public))
-  const info = write.sequence(write.integer(Uint8Array.of(0)), write.sequence(), spki, write.explicit(0))
-  const signed = parseTpmSignature(await attester.sign(key, sha256(info)))
-  if (signed.algorithm !== 'ecdsa') throw new Error('the TPM signed with another scheme')
-  const signature = write.sequence(write.integer(signed.r), write.integer(signed.s))
-  const algorithm = write.sequence(write.oid(OID.ecdsaWithSha256))
-  return { csr: write.sequence(info, algorithm, write.wholeBits(signature)), spki }
+  const csr = await createCsrWith(spki, async (info) => {
+    const signed = parseTpmSignature(await attester.sign(key, sha256(info)))
+    const raw = signed.algorithm === 'ecdsa' ? rawEcdsa(signed, 'P-256') : undefined
+    if (raw === undefined) throw new Error('the TPM signed in another way')
+    return raw
+  })
+  return { csr, spki }
 }
 
 /**
