@@ -1,16 +1,13 @@
 // A node with its SVID's key in the TPM takes from its hub the certificate of its own link, for the key that it made now, and no
 // other: not none, not another node's, not an older one, and not the two exchanged.
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { parseNodeName } from '#shared/identity/names.ts'
+import type { Admission } from '#node-agent/attest/admission.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
-import { httpsTo, operator } from '#test/support/hub-client.ts'
-import { startTestHub } from '#test/support/hub.ts'
+import { httpsTo } from '#test/support/hub-client.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { startSwtpm } from '#test/support/swtpm.ts'
-import { tempDir } from '#test/support/temp-dir.ts'
-import { TpmMachine, trusting, type Https } from '#test/support/tpm-machine.ts'
+import { startTpmHub, type Https } from '#test/support/tpm-machine.ts'
 
 interface Given {
   readonly svid: readonly string[]
@@ -19,22 +16,11 @@ interface Given {
 
 describe('the link that a hub gives', { skip: needsNats }, () => {
   it('is for this node and its new key, or the admission came to nothing', async (t) => {
-    const dir = await tempDir(t)
-    const tpm = await startSwtpm(t)
-    const second = await startSwtpm(t, { caDir: tpm.caDir })
-    const hub = await startTestHub({ config: { tpm: trusting(tpm) } })
-    t.after(() => hub.stop())
-    const ann = await operator(hub)
-    t.after(() => ann.close())
-    const joined = async (name: string, chip: typeof tpm) => {
-      const made = new TpmMachine(hub, { name, tpm: chip, dir: join(dir, name) })
-      const admission = await made.join(
-        (await ann.call('node.join-token', { node: parseNodeName(name) })).join,
-      )
-      return { made, link: admission.link.chain.map((der) => encodeBase64url(der)) }
-    }
-    const { made: mini, link: older } = await joined('mini', tpm)
-    const { link: another } = await joined('other', second)
+    const { tpm, hub, joined } = await startTpmHub(t)
+    const linkOf = ({ link }: Admission): string[] => link.chain.map((der) => encodeBase64url(der))
+    const { machine: mini, admission } = await joined('mini')
+    const older = linkOf(admission)
+    const another = linkOf((await joined('other', await startSwtpm(t, { caDir: tpm.caDir }))).admission)
     const answering = (bend: (given: Given) => object): Https => ({
       post: async (path, body) => {
         const given = await httpsTo(hub).post(path, body)

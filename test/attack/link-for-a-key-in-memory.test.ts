@@ -3,29 +3,24 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { parseNodeName } from '#shared/identity/names.ts'
 import { generateP256 } from '#shared/jose/keys.ts'
 import { encodeBase64url } from '#shared/encoding/base64url.ts'
 import { createCsr } from '#shared/x509/csr.ts'
-import { httpsTo, operator } from '#test/support/hub-client.ts'
-import { startTestHub } from '#test/support/hub.ts'
+import { httpsTo } from '#test/support/hub-client.ts'
 import { needsNats } from '#test/support/nats.ts'
-import { startSwtpm } from '#test/support/swtpm.ts'
-import { tempDir } from '#test/support/temp-dir.ts'
-import { TpmMachine, trusting, type Https } from '#test/support/tpm-machine.ts'
+import { startTpmHub, TpmMachine, type Https } from '#test/support/tpm-machine.ts'
 
 describe('a link', { skip: needsNats }, () => {
   it('is refused beside a key in memory, for the same key, and where the transcript does not name it', async (t) => {
-    const dir = await tempDir(t)
-    const tpm = await startSwtpm(t)
-    const hub = await startTestHub({ config: { tpm: trusting(tpm) } })
-    t.after(() => hub.stop())
-    const ann = await operator(hub)
-    t.after(() => ann.close())
-    const place = { name: 'mini', tpm, dir: join(dir, 'mini') }
-    const mini = new TpmMachine(hub, place)
-    await mini.join((await ann.call('node.join-token', { node: parseNodeName('mini') })).join)
-    const soft = new TpmMachine(hub, { ...place, log: mini.log, svidKey: 'memory' })
+    const { dir, tpm, hub, joined } = await startTpmHub(t)
+    const { machine: mini } = await joined('mini')
+    const soft = new TpmMachine(hub, {
+      name: 'mini',
+      tpm,
+      dir: join(dir, 'mini'),
+      log: mini.log,
+      svidKey: 'memory',
+    })
     const link = encodeBase64url(createCsr(generateP256()))
     const sending = (bend: (body: { csr: string }) => object): Https => ({
       post: (path, body) =>

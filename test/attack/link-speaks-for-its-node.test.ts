@@ -14,7 +14,6 @@ import { systemClock } from '#shared/host/clock.ts'
 import { silentLogger } from '#shared/host/logger.ts'
 import { connectNats } from '#shared/host/nats-channel.ts'
 import type { Identity } from '#shared/identity/identity.ts'
-import { parseNodeName } from '#shared/identity/names.ts'
 import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { generateX25519 } from '#shared/jose/keys.ts'
 import { openEncKey, signEncKey } from '#shared/protocol/enc-key.ts'
@@ -24,13 +23,11 @@ import { openReceipt, sealReceipt } from '#shared/protocol/receipt.ts'
 import { hubSubject, inboxPrefix } from '#shared/protocol/subjects.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
 import { judgementOf } from '#test/support/audit-rows.ts'
-import { certificateOf, operator, rawRequest, type TestClient } from '#test/support/hub-client.ts'
-import { startTestHub, type TestHub } from '#test/support/hub.ts'
+import { certificateOf, rawRequest, type TestClient } from '#test/support/hub-client.ts'
+import type { TestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { ReceivingNode } from '#test/support/receiving-node.ts'
-import { startSwtpm } from '#test/support/swtpm.ts'
-import { tempDir } from '#test/support/temp-dir.ts'
-import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
+import { startTpmHub } from '#test/support/tpm-machine.ts'
 
 const NODE = parseSpiffeId('spiffe://mesh.example/node/mini')
 const LINK = parseSpiffeId('spiffe://mesh.example/link/mini')
@@ -45,14 +42,10 @@ describe('a stolen link', { skip: needsNats }, () => {
   let ann: TestClient
 
   before(async () => {
-    const dir = await tempDir(scope)
-    const tpm = await startSwtpm(scope)
-    hub = await startTestHub({ config: { tpm: trusting(tpm) } })
-    scope.after(() => hub.stop())
-    ann = await operator(hub)
-    scope.after(() => ann.close())
-    const mini = new TpmMachine(hub, { name: 'mini', tpm, dir: join(dir, 'mini') })
-    admission = await mini.join((await ann.call('node.join-token', { node: parseNodeName('mini') })).join)
+    const made = await startTpmHub(scope)
+    hub = made.hub
+    ann = made.ann
+    admission = (await made.joined('mini')).admission
     trust = new SvidValidator(hub.bundle)
     channel = await connectNats({
       servers: admission.nats.servers.map((server) => server.replace('tls://', '')),

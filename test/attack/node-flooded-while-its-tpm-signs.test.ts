@@ -1,31 +1,20 @@
 // A TPM signs one thing at a time, and not fast. Whoever makes a node sign, with commands or with what it must refuse, does not
 // keep it from renewing, gets no more refusals signed than there is time for, and takes the room of nobody's command.
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { TpmAccess } from '#node-agent/attest/tpm-access.ts'
 import { TpmSvidKey, type SigningState } from '#node-agent/attest/tpm-svid-key.ts'
-import { parseNodeName } from '#shared/identity/names.ts'
-import { operator } from '#test/support/hub-client.ts'
-import { startTestHub } from '#test/support/hub.ts'
 import { needsNats } from '#test/support/nats.ts'
 import { ReceivingNode } from '#test/support/receiving-node.ts'
 import { startSwtpm, type Swtpm } from '#test/support/swtpm.ts'
-import { tempDir } from '#test/support/temp-dir.ts'
-import { TpmMachine, trusting } from '#test/support/tpm-machine.ts'
+import { startTpmHub } from '#test/support/tpm-machine.ts'
 
 const accessTo = (tpm: Swtpm): TpmAccess =>
   new TpmAccess({ where: tpm.device, eventLog: '/nonexistent', svidKey: 'tpm' })
 
 describe('a node whose TPM has much to sign', { skip: needsNats }, () => {
   it('is renewed ahead of all of it', async (t) => {
-    const tpm = await startSwtpm(t)
-    const hub = await startTestHub({ config: { tpm: trusting(tpm) } })
-    t.after(() => hub.stop())
-    const ann = await operator(hub)
-    t.after(() => ann.close())
-    const mini = new TpmMachine(hub, { name: 'mini', tpm, dir: join(await tempDir(t), 'mini') })
-    await mini.join((await ann.call('node.join-token', { node: parseNodeName('mini') })).join)
+    const { machine: mini } = await (await startTpmHub(t)).joined('mini')
     const attestor = mini.attestor()
     const admission = await mini.admit(attestor)
     assert.ok('sign' in admission.identity)

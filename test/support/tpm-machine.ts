@@ -13,9 +13,10 @@ import { parseSpiffeId } from '#shared/identity/spiffe-id.ts'
 import { createNoteSigner } from '#shared/log/note.ts'
 import { parseJoinString, type LogIdentity } from '#shared/protocol/admission.ts'
 import { SvidValidator } from '#shared/x509/svid.ts'
-import { httpsTo } from './hub-client.ts'
-import type { TestHub } from './hub.ts'
-import type { Swtpm } from './swtpm.ts'
+import { httpsTo, operator, type TestClient } from './hub-client.ts'
+import { startTestHub, type TestHub } from './hub.ts'
+import { startSwtpm, type Swtpm } from './swtpm.ts'
+import { tempDir } from './temp-dir.ts'
 
 /** What a hub's configuration says of TPMs that this one's authority certified. */
 export function trusting(...tpms: readonly Swtpm[]): { roots: string[]; intermediates: string[] } {
@@ -100,4 +101,29 @@ export class TpmMachine {
 function logOf(hub: TestHub, name: string, epoch: number): LogIdentity {
   const origin = `${hub.trustDomain}/log/node/${name}/e${epoch}`
   return { origin, vkey: createNoteSigner(origin, generateKeyPairSync('ed25519').privateKey).vkey }
+}
+
+export interface TpmHub {
+  readonly dir: string
+  readonly tpm: Swtpm
+  readonly hub: TestHub
+  readonly ann: TestClient
+  /** Joins a machine under that name, with `tpm` unless another TPM is given. */
+  readonly joined: (name: string, chip?: Swtpm) => Promise<{ machine: TpmMachine; admission: Admission }>
+}
+
+/** A TPM, a hub that takes those of its vendor, and an operator of it; all of it ends after `scope`. */
+export async function startTpmHub(scope: Parameters<typeof startSwtpm>[0]): Promise<TpmHub> {
+  const dir = await tempDir(scope)
+  const tpm = await startSwtpm(scope)
+  const hub = await startTestHub({ config: { tpm: trusting(tpm) } })
+  scope.after(() => hub.stop())
+  const ann = await operator(hub)
+  scope.after(() => ann.close())
+  const joined: TpmHub['joined'] = async (name, chip = tpm) => {
+    const machine = new TpmMachine(hub, { name, tpm: chip, dir: join(dir, name) })
+    const { join: text } = await ann.call('node.join-token', { node: parseNodeName(name) })
+    return { machine, admission: await machine.join(text) }
+  }
+  return { dir, tpm, hub, ann, joined }
 }
